@@ -1,0 +1,69 @@
+"""What a model is tuned and judged on: spoken utterances and their texts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tuner.data.audio import Samples, decode, resample
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and what is known of it.
+
+    Attributes:
+        id: unique within its set; the same on every machine that holds the same data.
+        text: the reference, None where none is known.
+        speaker: None where unknown.
+        seconds: duration of the audio.
+        source: an audio file, or the encoded bytes of one.
+    """
+
+    id: str
+    text: str | None
+    speaker: str | None
+    seconds: float
+    source: Path | bytes
+
+    def samples(self, rate: int = 16_000) -> Samples:
+        """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.
+
+        Raises:
+            DataError: the audio can no longer be read.
+        """
+        return resample(*decode(self.source), rate)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An utterance that was left out, and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class UtteranceSet:
+    """The usable utterances of one split, in a fixed order, and those that were left out."""
+
+    name: str
+    split: str
+    utterances: tuple[Utterance, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @cached_property
+    def digest(self) -> str:
+        """16 hex digits that change with any id, text or byte of audio, and not with where the files lie."""
+        total = hashlib.blake2b(digest_size=8)
+        for utterance in self.utterances:
+            source = utterance.source
+            audio = source if isinstance(source, bytes) else source.read_bytes()
+            total.update(repr((utterance.id, utterance.text)).encode())
+            total.update(hashlib.blake2b(audio).digest())
+        return total.hexdigest()

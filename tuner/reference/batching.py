@@ -1,0 +1,65 @@
+"""The endless, seeded order in which clips are trained on: a fixed mixture, batches of similar length."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+
+from tuner.reference.corpus import Clip
+from tuner.reference.real import DigitStrings
+
+POOL = 1_600  # clips sorted by length at a time
+SHARES = {"orders": 0.08, "digits": 0.08}  # of real speech, where there is any
+
+LONGEST = 8.6  # seconds: slowed down it still fits the window
+JOINED = 0.2  # share of two clips in a row: long audio, and a change of voice in it
+
+
+def batches(
+    synthetic: list[Clip], orders: list[Clip], digits: DigitStrings | None, seconds: float, seed: int, start: int = 0
+) -> Iterator[list[Clip]]:
+    """Batches of about `seconds` of audio each, from batch number `start` on; the same for the same seed."""
+    number, pool = 0, 0
+    while True:
+        rng = random.Random(f"{seed}-{pool}")
+        made = _pool(synthetic, orders, digits, seconds, rng)
+        if number + len(made) > start:
+            yield from made[max(start - number, 0) :]
+        number += len(made)
+        pool += 1
+
+
+def _pool(
+    synthetic: list[Clip], orders: list[Clip], digits: DigitStrings | None, seconds: float, rng: random.Random
+) -> list[list[Clip]]:
+    clips: list[Clip] = []
+    for _ in range(POOL):
+        kind = rng.random()
+        if orders and kind < SHARES["orders"]:
+            clips.append(rng.choice(orders))
+        elif digits is not None and kind > 1 - SHARES["digits"]:
+            clips.append(digits.draw(rng))
+        elif kind < SHARES["orders"] + JOINED:
+            clips.append(_joined(rng.choice(synthetic), rng.choice(synthetic)))
+        else:
+            clips.append(rng.choice(synthetic))
+    clips.sort(key=lambda clip: len(clip.samples) + rng.uniform(0, 4_000))
+    made: list[list[Clip]] = []
+    batch: list[Clip] = []
+    for clip in clips:
+        if batch and (len(batch) + 1) * len(clip.samples) > seconds * 16_000:
+            made.append(batch)
+            batch = []
+        batch.append(clip)
+    made.append(batch)
+    rng.shuffle(made)
+    return made
+
+
+def _joined(first: Clip, second: Clip) -> Clip:
+    samples = np.concatenate([first.samples, second.samples])
+    if len(samples) > LONGEST * 16_000:
+        return first
+    return Clip(f"{first.text} {second.text}", samples, "joined")

@@ -1,0 +1,104 @@
+"""Batches of augmented speech as log-mel features, the way WhisperFeatureExtractor makes them but at true length."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import WhisperFeatureExtractor
+
+RATE = 16_000
+HOP, WINDOW = 160, 400
+
+
+class Features:
+    """Turns 16-bit clips into `[batch, mel bins, frames]` plus the frame count of each."""
+
+    def __init__(self, extractor: WhisperFeatureExtractor, device: torch.device) -> None:
+        self.filters = torch.from_numpy(np.asarray(extractor.mel_filters)).float().to(device)  # [bins, mel]
+        self.hann = torch.hann_window(WINDOW, device=device)
+        self.device = device
+
+    def __call__(
+        self, clips: list[NDArray[np.int16]], rng: random.Random, augment: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        waves = [torch.from_numpy(np.array(clip)).to(self.device).float() / 32768 for clip in clips]
+        if augment:
+            waves = [_change_speed(wave, max(rng.uniform(0.87, 1.15), len(wave) / (9.9 * RATE))) for wave in waves]
+        lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
+        samples = -(-int(lengths.max()) // (4 * HOP)) * 4 * HOP  # whole audio tokens
+        batch = torch.zeros(len(waves), samples, device=self.device)
+        for row, wave in zip(batch, waves, strict=True):
+            row[: len(wave)] = wave
+        if augment:
+            batch = _room_and_noise(batch, lengths, rng)
+        mel = self._log_mel(batch)
+        frames = -(-lengths // HOP)
+        return (_mask_bands(mel, frames, rng) if augment else mel), frames
+
+    def _log_mel(self, batch: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.stft(batch, WINDOW, HOP, window=self.hann, return_complex=True)[..., :-1].abs() ** 2
+        log = torch.clamp(self.filters.T @ spectrum, min=1e-10).log10()
+        return (torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8) + 4) / 4
+
+
+def _change_speed(wave: torch.Tensor, speed: float) -> torch.Tensor:
+    """Speed and pitch together, by linear interpolation."""
+    size = int(len(wave) / speed)
+    return torch.nn.functional.interpolate(wave[None, None], size=size, mode="linear")[0, 0]
+
+
+def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    """A random microphone (smooth equaliser, sometimes telephone band), room (decaying echo), noise and gain each."""
+    rows, samples = batch.shape
+    generator = torch.Generator(device=batch.device).manual_seed(rng.getrandbits(31))
+    size = samples + RATE // 2
+    spectrum = torch.fft.rfft(batch, n=size)
+    bins = spectrum.shape[1]
+    for row in range(rows):
+        if rng.random() < 0.6:
+            curve = torch.tensor([rng.gauss(0, 5) for _ in range(8)], device=batch.device)  # dB at 8 even frequencies
+            decibels = torch.nn.functional.interpolate(curve[None, None], size=bins, mode="linear")[0, 0]
+            spectrum[row] *= 10 ** (decibels / 20)
+        if rng.random() < 0.25:
+            spectrum[row, int(bins * rng.uniform(0.4, 0.7)) :] *= 0.01
+        if rng.random() < 0.35:
+            spectrum[row] *= torch.fft.rfft(_echo(rng, generator, batch.device), n=size)
+    sound = torch.fft.irfft(spectrum, n=size)[:, :samples]
+    inside = torch.arange(samples, device=batch.device) < lengths[:, None]
+    sound = sound * inside
+    power = (sound**2).sum(1, keepdim=True) / lengths[:, None]
+    ratio = torch.tensor([10 ** (-rng.uniform(8, 45) / 10) for _ in range(rows)], device=batch.device)[:, None]
+    noise = torch.randn(rows, samples, generator=generator, device=batch.device)
+    if rng.random() < 0.5:  # a duller noise: a running mean of the white one
+        noise = 2 * torch.nn.functional.avg_pool1d(noise[:, None], 5, stride=1, padding=2)[:, 0]
+    gain = torch.tensor([10 ** rng.uniform(-1, 0.3) for _ in range(rows)], device=batch.device)[:, None]
+    return (sound + noise * (power * ratio).sqrt()) * inside * gain
+
+
+def _echo(rng: random.Random, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+    """An impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.4 s."""
+    decay = rng.uniform(0.1, 0.4)
+    time = torch.arange(int(decay * RATE), device=device) / RATE
+    tail = torch.randn(len(time), generator=generator, device=device) * torch.exp(-math.log(1000) * time / decay)
+    tail *= rng.uniform(0.1, 0.6) / tail.norm()
+    tail[0] = 1.0
+    return tail
+
+
+def _mask_bands(mel: torch.Tensor, frames: torch.Tensor, rng: random.Random) -> torch.Tensor:
+    """SpecAugment (arXiv 1904.08779): two bands of frequency and some of time set to the mean."""
+    for row, count in zip(mel, frames.tolist(), strict=True):
+        mean = row[:, :count].mean()
+        for _ in range(2):
+            width = rng.randint(0, 12)
+            start = rng.randint(0, row.shape[0] - width)
+            row[start : start + width] = mean
+        for _ in range(1 + count // 200):
+            width = rng.randint(0, 16)
+            start = rng.randint(0, max(count - width, 0))
+            row[:, start : start + width] = mean
+    return mel

@@ -1,0 +1,72 @@
+"""What a search leaves behind, as plain values: trials, judgements on held-out speech, and the whole outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner.policy import Policy
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One candidate on the search split. `label` names fixed ones ("baseline", "paper 0.8/0.7"), else it is empty.
+
+    `quality` is the task's error rate (WER for ASR, 0 is perfect), `difference` its excess over the baseline, `costs`
+    ratios to the baseline by name (prefill_flops, kv_cache, prefill_flops_audio, end_to_end_flops). `feasible` says
+    that every budget holds, `on_front` that no other feasible trial is better in quality and cost.
+    """
+
+    number: int
+    policy: Policy
+    label: str
+    quality: float
+    difference: float
+    costs: Mapping[str, float]
+    feasible: bool
+    on_front: bool
+    seconds: float
+    repeats: int | None = None  # the earlier trial with the same policy, whose evaluation was reused
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One policy on one held-out split, by plain `generate()`, paired with the baseline on the same utterances.
+
+    `ci95` and `quality_ci95` are two-sided 95 % bootstrap intervals of the difference and of the quality itself.
+    """
+
+    label: str
+    policy: Policy
+    split: str
+    n: int
+    quality: float
+    quality_ci95: tuple[float, float]
+    baseline: float
+    difference: float
+    ci95: tuple[float, float]
+    costs: Mapping[str, float]
+    broken: float
+    feasible: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished (or interrupted) search. `judgements` hold the selection split first, then the test split."""
+
+    run: Path
+    model: str
+    task: str
+    metric: str
+    dataset: str
+    budgets: Mapping[str, float]
+    tolerance: float
+    trials: tuple[TrialResult, ...]
+    judgements: tuple[Judgement, ...]
+    chosen: Policy | None
+    policy_file: Path | None
+    seconds: float
+    interrupted: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)  # sampler, seed, device, versions ...
