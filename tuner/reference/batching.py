@@ -14,14 +14,24 @@ POOL = 1_600  # clips sorted by length at a time
 SHARES = {"orders": 0.08, "digits": 0.08}  # of real speech, where there is any
 
 LONGEST = 8.6  # seconds: slowed down it still fits the window
+SHORT = 2.5  # seconds
 JOINED = 0.2  # share of two clips in a row: long audio, and a change of voice in it
 
 
 def batches(
-    synthetic: list[Clip], orders: list[Clip], digits: DigitStrings | None, seconds: float, seed: int, start: int = 0
+    synthetic: list[Clip], orders: list[Clip], digits: DigitStrings | None, seconds: float, seed: int, start: int = 0, easy: int = 0
 ) -> Iterator[list[Clip]]:
-    """Batches of about `seconds` of audio each, from batch number `start` on; the same for the same seed."""
-    number, pool = 0, 0
+    """Batches of about `seconds` of audio each, from batch number `start` on; the same for the same seed.
+
+    The first `easy` batches are short synthetic clips alone: an encoder learns to align on them much sooner.
+    """
+    short = [clip for clip in synthetic if len(clip.samples) < SHORT * 16_000]
+    shuffle = random.Random(seed)
+    for number in range(easy):
+        batch = shuffle.choices(short, k=int(seconds / 2))
+        if number >= start:
+            yield batch
+    number, pool = easy, 0
     while True:
         rng = random.Random(f"{seed}-{pool}")
         made = _pool(synthetic, orders, digits, seconds, rng)

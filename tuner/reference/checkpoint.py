@@ -77,6 +77,7 @@ def untrained(words: PreTrainedTokenizerFast, seed: int, **text: Any) -> Qwen2Au
             "encoder_ffn_dim": 704,
             "d_model": 192,
             "max_source_positions": WINDOW_SECONDS * 50,
+            "initializer_range": 0.05,
         },
         text_config={
             "model_type": "qwen2",
@@ -88,6 +89,7 @@ def untrained(words: PreTrainedTokenizerFast, seed: int, **text: Any) -> Qwen2Au
             "vocab_size": len(words),
             "max_position_embeddings": 1024,
             "tie_word_embeddings": True,
+            "initializer_range": 0.05,
             "bos_token_id": None,
             "eos_token_id": ids["<|im_end|>"],
             "pad_token_id": ids["<|endoftext|>"],
@@ -97,12 +99,22 @@ def untrained(words: PreTrainedTokenizerFast, seed: int, **text: Any) -> Qwen2Au
         tie_word_embeddings=True,
     )
     model = Qwen2AudioForConditionalGeneration(config)
-    with torch.no_grad():
-        model.model.audio_tower.embed_positions.weight.copy_(_sinusoids(WINDOW_SECONDS * 50, 192))
+    _listen_from_the_start(model.model.audio_tower)
     model.generation_config = GenerationConfig(
         eos_token_id=ids["<|im_end|>"], pad_token_id=ids["<|endoftext|>"], do_sample=False
     )
     return model
+
+
+def _listen_from_the_start(tower: Any) -> None:
+    """Starts the convolutions at full gain and Whisper's fixed positions at a fraction of it.
+
+    With the default weights the positions are ten times louder than the speech, and CTC waits long to begin.
+    """
+    with torch.no_grad():
+        for conv in (tower.conv1, tower.conv2):
+            torch.nn.init.kaiming_normal_(conv.weight)
+        tower.embed_positions.weight.copy_(0.3 * _sinusoids(*tower.embed_positions.weight.shape))
 
 
 def _sinusoids(length: int, channels: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ class Recipe:
     fall to zero over the last 40 % of the joint stage."""
 
     utterances: int = 26_000
+    easy_steps: int = 250
     ctc_steps: int = 600
     steps: int = 2_300
     seconds: float = 160.0
@@ -90,7 +91,7 @@ class Training:
         r = self.recipe
         rng = random.Random(f"{r.seed}-{self.step}")
         texts = [clip.text for clip in batch]
-        mel, frames = self.features([clip.samples for clip in batch], rng)
+        mel, frames = self.features([clip.samples for clip in batch], rng, augment=self.step >= r.easy_steps)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             states, audio, tokens = self.network.encode(mel, frames)
             ctc = self.network.ctc_loss(states, frames, texts)
@@ -121,6 +122,7 @@ class Training:
 @click.option("--speech", type=click.Path(path_type=Path, exists=True), help="Folder of human speech with manifest.jsonl.")
 @click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True, help="Where the model goes.")
 @click.option("--utterances", default=Recipe.utterances, show_default=True)
+@click.option("--easy-steps", default=Recipe.easy_steps, show_default=True, help="CTC steps on short, clean clips.")
 @click.option("--ctc-steps", default=Recipe.ctc_steps, show_default=True)
 @click.option("--steps", default=Recipe.steps, show_default=True, help="Joint steps after the CTC steps.")
 @click.option("--seconds", default=Recipe.seconds, show_default=True, help="Audio in one batch.")
@@ -140,7 +142,7 @@ def main(work: Path, speech: Path | None, out: Path, **options: float) -> None:
     training = Training(recipe, work, device)
     began, losses = time.monotonic(), (0.0, 0.0)
     total = recipe.ctc_steps + recipe.steps
-    for batch in batching.batches(clips, orders, digits, recipe.seconds, recipe.seed, training.step):
+    for batch in batching.batches(clips, orders, digits, recipe.seconds, recipe.seed, training.step, recipe.easy_steps):
         if training.step >= total:
             break
         now = training.train_step(batch)

@@ -1,0 +1,172 @@
+"""One policy over a set of utterances by plain `model.generate()`: transcripts, errors, lengths."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from tuner.costs.counted import encoder_flops
+from tuner.data.batches import batches, prepare
+from tuner.data.utterances import Utterance, UtteranceSet
+from tuner.errors import ModelError
+from tuner.evaluate.records import Evaluation, UtteranceRecord
+from tuner.loading import LoadedModel
+from tuner.policy import Policy
+from tuner.tasks.base import Task
+
+log = logging.getLogger(__name__)
+
+Inputs = dict[str, Any]
+Step = Callable[[list[Utterance], Inputs], list[UtteranceRecord]]
+
+
+class Evaluator:
+    """Judges policies on one fixed set of utterances, always in the same batches, so that candidates can be paired.
+
+    When memory runs out the batch is halved for good and the evaluation goes on.
+    """
+
+    def __init__(self, loaded: LoadedModel, task: Task, data: UtteranceSet, batch_size: int = 16) -> None:
+        self.loaded, self.task, self.data = loaded, task, data
+        self.batch_size = batch_size
+        self._batches = batches(data.utterances, batch_size)
+        self._inputs: dict[tuple[str, ...], Inputs] = {}
+
+    def evaluate(self, policy: Policy, progress: Callable[[int], None] | None = None) -> Evaluation:
+        """Generates every answer under `policy` and scores it; `progress` is told of each batch's size when done."""
+        return self._run(policy, self._generate, progress)
+
+    def prefill(self, policy: Policy, progress: Callable[[int], None] | None = None) -> Evaluation:
+        """What `policy` costs, without an answer: one token each, errors and words zero."""
+        return self._run(policy, self._prefill, progress)
+
+    def encoder_flops(self) -> dict[str, float]:
+        """FLOPs before the decoder by utterance id; padding is shared out evenly within a batch."""
+        found: dict[str, float] = {}
+        for batch in self._batches:
+            flops = encoder_flops(self.loaded.model, self._prepared(batch))
+            found.update({utterance.id: flops / len(batch) for utterance in batch})
+        return found
+
+    def _run(self, policy: Policy, step: Step, progress: Callable[[int], None] | None) -> Evaluation:
+        began = time.perf_counter()
+        records: dict[str, UtteranceRecord] = {}
+        waiting = deque(self._batches)
+        with policy.applied(self.loaded.model) as handle, torch.inference_mode():
+            self._handle = handle
+            while waiting:
+                batch = waiting.popleft()
+                try:
+                    made = step(batch, self._prepared(batch))
+                except (torch.OutOfMemoryError, RuntimeError) as error:
+                    if not _out_of_memory(error):
+                        raise
+                    waiting.extendleft(reversed(self._halve(batch)))
+                    continue
+                records.update({record.id: record for record in made})
+                if progress is not None:
+                    progress(len(batch))
+        ordered = tuple(records[utterance.id] for utterance in self.data.utterances)
+        return Evaluation(policy.hash, self.data.split, ordered, time.perf_counter() - began)
+
+    def _generate(self, batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
+        limits = [self.task.max_new_tokens(utterance.seconds) for utterance in batch]
+        output = self.loaded.model.generate(**inputs, generation_config=self._generation(max(limits)))
+        answers = output[:, inputs["input_ids"].shape[1] :].tolist()
+        ends = _as_set(self.loaded.model.generation_config.eos_token_id)
+        cut = [_until_end(answer, ends, limit) for answer, limit in zip(answers, limits, strict=True)]
+        texts = self.loaded.processor.batch_decode(cut, skip_special_tokens=True)
+        hit = [not ends.intersection(answer) for answer in cut]
+        return self._records(batch, [text.strip() for text in texts], [len(answer) for answer in cut], hit)
+
+    def _prefill(self, batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
+        self.loaded.model(**inputs, use_cache=False)
+        tokens, audio = self._lengths()
+        return [
+            UtteranceRecord(one.id, one.seconds, "", 0, 0, tokens[row], audio[row], 1, False)
+            for row, one in enumerate(batch)
+        ]
+
+    def _records(
+        self, batch: Sequence[Utterance], texts: Sequence[str], generated: Sequence[int], hit: Sequence[bool]
+    ) -> list[UtteranceRecord]:
+        tokens, audio = self._lengths()
+        records = []
+        for row, utterance in enumerate(batch):
+            score = self.task.score(utterance.text or "", texts[row])
+            records.append(
+                UtteranceRecord(
+                    id=utterance.id,
+                    seconds=utterance.seconds,
+                    text=texts[row],
+                    errors=score.errors,
+                    total=score.total,
+                    tokens=tokens[row],
+                    audio_tokens=audio[row],
+                    generated=generated[row],
+                    hit_limit=hit[row],
+                )
+            )
+        return records
+
+    def _lengths(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        lengths = self._handle.lengths
+        if lengths is None:
+            raise ModelError(
+                f"{self.loaded.id}: no audio tokens were seen in its prompt; is its processor the right one?"
+            )
+        return [tuple(row) for row in lengths.tokens.tolist()], [tuple(row) for row in lengths.audio_tokens.tolist()]
+
+    def _generation(self, limit: int) -> GenerationConfig:
+        """Greedy decoding with the checkpoint's own end and padding tokens and none of its sampling."""
+        own = self.loaded.model.generation_config
+        pad = own.pad_token_id if own.pad_token_id is not None else min(_as_set(own.eos_token_id))
+        return GenerationConfig(
+            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=own.eos_token_id, pad_token_id=pad
+        )
+
+    def _prepared(self, batch: list[Utterance]) -> Inputs:
+        key = tuple(utterance.id for utterance in batch)
+        if key not in self._inputs:
+            self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt))
+        model = self.loaded.model
+        return {
+            name: value.to(self.loaded.device, model.dtype if value.is_floating_point() else None)
+            for name, value in self._inputs[key].items()
+        }
+
+    def _halve(self, batch: list[Utterance]) -> list[list[Utterance]]:
+        if len(batch) == 1:
+            raise ModelError(
+                f"{self.loaded.id}: out of memory with a single utterance ({batch[0].id}, {batch[0].seconds:.1f} s); "
+                "use --dtype bfloat16, shorter audio or a device with more memory"
+            )
+        if self.loaded.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(batch) <= self.batch_size:
+            self.batch_size = (len(batch) + 1) // 2
+            self._batches = batches(self.data.utterances, self.batch_size)
+            self._inputs.clear()
+            log.warning("out of memory: going on with batches of %d", self.batch_size)
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+
+
+def _until_end(answer: Sequence[int], ends: set[int], limit: int) -> list[int]:
+    """The tokens up to and with the first end token, `limit` at most: what the utterance would say alone."""
+    stop = next((place + 1 for place, token in enumerate(answer) if token in ends), len(answer))
+    return list(answer[: min(stop, limit)])
+
+
+def _as_set(ids: int | Sequence[int] | None) -> set[int]:
+    return set() if ids is None else {ids} if isinstance(ids, int) else set(ids)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

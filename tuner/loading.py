@@ -1,0 +1,108 @@
+"""From a model's name to a speech LLM ready to run: the shipped reference model, a local folder or a Hub id."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tuner.errors import ModelError
+from tuner.runtime.models import SpeechModel, describe
+
+log = logging.getLogger(__name__)
+
+REFERENCE = Path(__file__).parent / "reference" / "weights"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in evaluation mode on its device, with its processor. `id` is the name it was asked for by."""
+
+    id: str
+    model: Any
+    processor: Any
+    speech: SpeechModel
+    device: torch.device
+
+    @property
+    def short_name(self) -> str:
+        """The last part of the name, fit for a file name."""
+        return self.id.rstrip("/").rsplit("/", 1)[-1].lower()
+
+
+def load(
+    name: str,
+    device: str | None = None,
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> LoadedModel:
+    """Loads model and processor.
+
+    Args:
+        name: `reference`, a checkpoint folder, or a Hub id.
+        device: cuda, mps or cpu; by default the first of these that is there.
+        dtype: float32, bfloat16, float16, or auto: the checkpoint's own on an accelerator, float32 on a CPU.
+        attn_implementation: sdpa or eager; by default the model's choice.
+        trust_remote_code: run code that comes with the checkpoint.
+
+    Raises:
+        ModelError: it cannot be found or loaded, or is no speech LLM that audio tokens can be merged in.
+    """
+    place = _device(device)
+    path = str(REFERENCE) if name == "reference" else name
+    if name == "reference" and not REFERENCE.is_dir():
+        raise ModelError(f"the reference model is not installed ({REFERENCE}); make it: python -m tuner.reference.train")
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if attn_implementation is not None:
+        options["attn_implementation"] = attn_implementation
+    try:
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        processor = transformers.AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = _class(config, trust_remote_code).from_pretrained(path, dtype=_dtype(dtype, place), **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        hint = "check the name, the network or HF_HUB_OFFLINE; a local folder must hold config, weights and processor"
+        raise ModelError(f"cannot load model {name!r}: {_first_line(error)} ({hint})") from error
+    model.to(place).eval()
+    return LoadedModel(name, model, processor, describe(model), place)
+
+
+def _class(config: Any, trust_remote_code: bool) -> Any:
+    names = config.architectures or []
+    found = next((getattr(transformers, name) for name in names if hasattr(transformers, name)), None)
+    if found is not None:
+        return found
+    if trust_remote_code:
+        return transformers.AutoModelForCausalLM
+    raise ModelError(
+        f"transformers {transformers.__version__} has no class {' or '.join(names) or '(none named in the config)'}; "
+        "update transformers, or use --trust-remote-code if you trust the checkpoint's own code"
+    )
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device {name!r} cannot be used: {_first_line(error)}; try --device cpu") from error
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> Any:
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in known:
+        raise ModelError(f"dtype {name!r} is not known; expected auto, {', '.join(known)}")
+    return known[name]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,88 @@
+"""A run's folder: the truth about a search, written so that an interruption at any moment loses nothing finished."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tuner.errors import SearchError
+from tuner.evaluate.records import Evaluation
+from tuner.policy import Policy
+
+
+class RunFolder:
+    """`runs/<name>/`: `config.yaml`, `study.db`, `candidates/`, `selection/`, `test/`, `front/`, `report/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
+        """A new folder with its config; refuses one that already holds a run."""
+        if (path / "config.yaml").exists():
+            raise SearchError(f"{path} already holds a run; continue it with --resume {path} or choose another --run")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        except OSError as error:
+            raise SearchError(f"cannot write the run folder {path}: {error.strerror}; choose another --runs") from error
+        return cls(path)
+
+    @classmethod
+    def reopen(cls, path: Path) -> RunFolder:
+        """An existing run."""
+        if not (path / "config.yaml").is_file():
+            found = sorted(entry.parent.name for entry in path.parent.glob("*/config.yaml"))
+            there = f"runs there: {', '.join(found)}" if found else "there is no run beside it either"
+            raise SearchError(f"{path} holds no run to resume; {there}")
+        return cls(path)
+
+    def config(self) -> dict[str, Any]:
+        """What the run was started with."""
+        return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    @property
+    def study(self) -> str:
+        """Optuna's storage URL."""
+        return f"sqlite:///{(self.path / 'study.db').resolve()}"
+
+    def save(self, part: str, policy: Policy, evaluation: Evaluation) -> None:
+        """Keeps one policy's evaluation under `part` (candidates, selection or test)."""
+        content = {"policy": policy.model_dump(mode="json", by_alias=True), "evaluation": evaluation.to_json()}
+        (self.path / part).mkdir(exist_ok=True)
+        write_atomically(self.path / part / f"{policy.hash}.json", json.dumps(content))
+
+    def find(self, part: str, policy_hash: str) -> tuple[Policy, Evaluation] | None:
+        """What `save` kept, if it did."""
+        path = self.path / part / f"{policy_hash}.json"
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Policy.model_validate(content["policy"]), Evaluation.from_json(content["evaluation"])
+
+    def note(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keeps a small JSON file of facts, such as the environment."""
+        write_atomically(self.path / f"{name}.json", json.dumps(dict(content), indent=2))
+
+    def noted(self, name: str) -> dict[str, Any]:
+        """What `note` kept; empty if nothing."""
+        path = self.path / f"{name}.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole file or the old one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,47 @@
+"""From trials to one policy: the front, the finalists, and the choice on speech that the search never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tuner.search.outcome import Judgement, TrialResult
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other beats in both coordinates (lower is better); of equal points the first."""
+    kept: list[int] = []
+    best = float("inf")
+    for index in sorted(range(len(points)), key=lambda i: (points[i][1], points[i][0], i)):
+        if points[index][0] < best:
+            best = points[index][0]
+            kept.append(index)
+    return kept
+
+
+def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[TrialResult]:
+    """The feasible front and, while there are fewer than `count`, the fronts behind it.
+
+    What is best on the search split is partly luck, so the runners-up get their chance as well. From a front that is
+    too long the best in quality are taken: the budget already bounds the cost.
+    """
+    left = [trial for trial in trials if trial.feasible and trial.repeats is None]
+    chosen: list[TrialResult] = []
+    while left and len(chosen) < count:
+        peeled = [left[index] for index in front([(trial.difference, trial.costs[cost]) for trial in left])]
+        chosen += sorted(peeled, key=lambda trial: trial.difference)[: count - len(chosen)]
+        left = [trial for trial in left if all(trial is not taken for taken in peeled)]
+    return chosen
+
+
+def choose(judgements: Sequence[Judgement], cost: str) -> Judgement | None:
+    """The feasible judgement whose upper bound of the difference is lowest; None if none is feasible.
+
+    Bounds within one error of the best are a tie, which goes to the policy with fewer sites, then to the cheaper one.
+    """
+    feasible = [judgement for judgement in judgements if judgement.feasible]
+    if not feasible:
+        return None
+    best = min(judgement.ci95[1] for judgement in feasible)
+    one_error = 1 / max(max(judgement.n for judgement in feasible) * 10, 1)
+    ties = [judgement for judgement in feasible if judgement.ci95[1] <= best + one_error]
+    return min(ties, key=lambda judgement: (len(judgement.policy.sites), judgement.costs[cost]))

@@ -1,0 +1,89 @@
+"""Everything a search is told, in one frozen value: what the command line and the Python call fill in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tuner.errors import SearchError
+from tuner.evaluate.costing import COSTS
+
+SAMPLERS = ("auto", "gp", "tpe", "nsga2", "random")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A search. Splits that are not named come from dividing `split`; the shipped data set has them all."""
+
+    model: str
+    budgets: Mapping[str, float]
+    task: str = "asr"
+    dataset: str | None = None
+    dataset_config: str | None = None
+    split: str | None = None
+    search_split: str | None = None
+    selection_split: str | None = None
+    test_split: str | None = None
+    force_test: bool = False
+    limit: int | None = None
+    max_bad: int = 0
+    space: str = "dual"
+    trials: int = 40
+    timeout: float | None = None  # seconds
+    sampler: str = "auto"
+    seed: int = 0
+    tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
+    finalists: int = 8
+    device: str | None = None
+    dtype: str = "auto"
+    attn_implementation: str | None = None
+    batch_size: int = 16
+    trust_remote_code: bool = False
+    run: str | None = None
+    runs: Path = field(default=Path("runs"))
+    policies: Path = field(default=Path("policies"))
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot work before anything is loaded."""
+        if not self.budgets:
+            raise SearchError("no budget was given; for example --budget 0.7")
+        for name, budget in self.budgets.items():
+            if name not in COSTS:
+                raise SearchError(f"budget {name!r} is not known; a budget bounds one of {', '.join(COSTS)}")
+            if not 0 < budget <= 1:
+                raise SearchError(f"budget {name}={budget}: expected a ratio to the baseline, above 0 and at most 1")
+        if self.sampler not in SAMPLERS:
+            raise SearchError(f"sampler {self.sampler!r} is not known; expected one of {', '.join(SAMPLERS)}")
+        for name, value in {"trials": self.trials, "finalists": self.finalists, "batch size": self.batch_size}.items():
+            if value < 1:
+                raise SearchError(f"{name}: expected at least 1, got {value}")
+        if self.tolerance < 0:
+            raise SearchError(f"tolerance: expected 0 or more, got {self.tolerance}")
+        if bool(self.search_split) != bool(self.selection_split):
+            raise SearchError("name both --search-split and --selection-split, or neither")
+
+    @property
+    def main_cost(self) -> str:
+        """The cost that is traded against quality: the first budget's."""
+        return next(iter(self.budgets))
+
+    @property
+    def policy_name(self) -> str:
+        """Model, task and budget, as in `reference-asr-0.70`."""
+        model = self.model.rstrip("/").rsplit("/", 1)[-1].lower()
+        budget = "-".join(
+            f"{value:.2f}" if name == "prefill_flops" else f"{name.replace('_', '-')}-{value:.2f}"
+            for name, value in self.budgets.items()
+        )
+        return f"{model}-{self.task}-{budget}"
+
+    def run_name(self) -> str:
+        """The run's name: as given, else the policy's with the time."""
+        return self.run or f"{self.policy_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """For YAML and MLflow: strings, numbers, None."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
