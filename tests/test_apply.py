@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from transformers import DynamicCache, StaticCache
 from tests.slow_reference import Reference, greedy, reference
 from tests.tiny import AUDIO, left_padded, tiny_model, utterance
 from tuner.errors import ModelError, PolicyError
-from tuner.policy import MergeSite
+from tuner.policy import MergeSite, Policy
 from tuner.runtime.apply import Handle, apply
 from tuner.runtime.cache import MergedCache
 
@@ -40,18 +40,13 @@ def _sites(*layers: int, window: int = 3) -> list[MergeSite]:
     return [MergeSite(layer=layer, threshold=THRESHOLDS[layer], window=window) for layer in layers]
 
 
-@contextmanager
-def _applied(model: Any, sites: Sequence[MergeSite], **rules: Any) -> Iterator[Handle]:
-    handle = apply(model, sites, **rules)
-    try:
-        yield handle
-    finally:
-        handle.remove()
+def _applied(model: Any, sites: Sequence[MergeSite], **rules: Any) -> AbstractContextManager[Handle]:
+    return Policy.for_model(model, sites, **rules).applied(model)
 
 
 @torch.no_grad()
 def _forced(model: Any, batch: dict[str, Tensor], continuation: Sequence[int]) -> tuple[Tensor, Any]:
-    """As generate() would: logits [batch, slots, vocabulary] of the prompt and then of each given token, and the cache."""
+    """As generate() does it: logits [batch, slots, vocabulary] of the prompt and of each given token, and the cache."""
     mask = batch["attention_mask"]
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     output = model(**batch, position_ids=positions, use_cache=True)
@@ -263,13 +258,20 @@ def _remains(model: nn.Module) -> list[tuple[Any, ...]]:
 def test_nothing_is_left_behind(model: Any) -> None:
     batch, before = left_padded(UTTERANCES), _remains(model)
     bare = _forced(model, batch, CONTINUATION)[0]
-    handle = apply(model, _sites(0, 2))
+    handle = Policy.for_model(model, _sites(0, 2)).apply(model)
     assert _remains(model) != before
     assert not torch.equal(_forced(model, batch, CONTINUATION)[0][:, -1], bare[:, -1])
     handle.remove()
     handle.remove()
     assert _remains(model) == before
     assert torch.equal(_forced(model, batch, CONTINUATION)[0], bare)
+
+
+def test_nothing_is_left_behind_by_an_exception(model: Any) -> None:
+    before = _remains(model)
+    with pytest.raises(KeyboardInterrupt), _applied(model, _sites(0, 2)):
+        raise KeyboardInterrupt
+    assert _remains(model) == before
 
 
 def test_a_forward_pass_that_fails_leaves_no_trace(model: Any) -> None:

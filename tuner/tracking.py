@@ -43,6 +43,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
 }
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+_SERVERS = ("http:", "https:", "databricks")
 _INSTALL = "install it with: pip install 'speech-token-tuner[tune]'"
 
 # Seconds that one call may take. Making a new SQLite file takes MLflow several seconds, on a busy machine many.
@@ -69,7 +70,7 @@ def mask(text: str) -> str:
 
 
 def printable(values: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as text for a log or a page: nested ones flattened to dotted names, argument lists joined, secrets masked."""
+    """Settings as text for a log or a page: nested names joined by dots, argument lists by spaces, secrets masked."""
     return {name: "***" if re.fullmatch(f"(?i){_SECRET}", name) else mask(text) for name, text in _flat(values)}
 
 
@@ -178,10 +179,12 @@ class Tracker:
     ) -> Any:
         client = make_client(tracking_uri=uri)
         known = client.get_experiment_by_name(experiment)
-        self._experiment = known.experiment_id if known else client.create_experiment(
+        if known:
+            self._experiment = known.experiment_id
+        else:
             # A server chooses where artifacts go; a bare database would have them in the current folder.
-            experiment, artifact_location=artifacts if uri.startswith(_DATABASES) else None
-        )
+            location = artifacts if uri.startswith(_DATABASES) else None
+            self._experiment = client.create_experiment(experiment, artifact_location=location)
         run = _run_to_resume(client, resume_run_id)
         if run is None:
             run = client.create_run(self._experiment, run_name=run_name)
@@ -280,10 +283,10 @@ def ui(runs: Path, port: int, host: str = "127.0.0.1") -> int:
         TunerError: there is nothing to show here, MLflow is missing, or nobody can listen at `host:port`.
     """
     uri = _store(runs)
-    if not uri.startswith((*_DATABASES, "file:")):
+    if uri.startswith(_SERVERS):
         raise TunerError(f"MLFLOW_TRACKING_URI is {mask(uri)}, a server with a page of its own: open it in a browser.")
     if "MLFLOW_TRACKING_URI" not in os.environ and not (runs / "mlflow.db").exists():
-        raise TunerError(f"no search has been mirrored in {runs}: there is no mlflow.db. Tune first, or name another folder.")
+        raise TunerError(f"{runs} holds no mlflow.db: no search was mirrored there. Tune first or name another folder.")
     if importlib.util.find_spec("mlflow") is None:
         raise TunerError(f"MLflow is missing; {_INSTALL}")
     _refuse_taken(host, port)
@@ -324,7 +327,7 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Calls in a thread that is left behind when it takes too long: database drivers have no time limit of their own."""
+    """Calls in a thread that is left behind when it takes too long: not every database driver has a time limit."""
     result: Future[T] = Future()
 
     def work() -> None:

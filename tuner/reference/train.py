@@ -30,8 +30,8 @@ class Recipe:
 
     utterances: int = 26_000
     easy_steps: int = 250
-    ctc_steps: int = 600
-    steps: int = 2_300
+    ctc_steps: int = 900
+    steps: int = 2_000
     seconds: float = 160.0
     rate: float = 2e-3
     ctc_weight: float = 0.3

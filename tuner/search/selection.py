@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from tuner.search.outcome import Judgement, TrialResult
 
+TIE = 0.001  # a tenth of a point: about one word in the few hundred that a bound rests on
+
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices of the points that no other beats in both coordinates (lower is better); of equal points the first."""
@@ -36,12 +38,11 @@ def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[Tria
 def choose(judgements: Sequence[Judgement], cost: str) -> Judgement | None:
     """The feasible judgement whose upper bound of the difference is lowest; None if none is feasible.
 
-    Bounds within one error of the best are a tie, which goes to the policy with fewer sites, then to the cheaper one.
+    Bounds that hardly differ are a tie, which goes to the policy with fewer sites, then to the cheaper one.
     """
     feasible = [judgement for judgement in judgements if judgement.feasible]
     if not feasible:
         return None
     best = min(judgement.ci95[1] for judgement in feasible)
-    one_error = 1 / max(max(judgement.n for judgement in feasible) * 10, 1)
-    ties = [judgement for judgement in feasible if judgement.ci95[1] <= best + one_error]
+    ties = [judgement for judgement in feasible if judgement.ci95[1] <= best + TIE]
     return min(ties, key=lambda judgement: (len(judgement.policy.sites), judgement.costs[cost]))

@@ -1,0 +1,184 @@
+"""The `tune` command: parses, calls, prints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from tuner import __version__
+from tuner.errors import TunerError
+
+console = Console()
+PATH = click.Path(path_type=Path)
+
+
+def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """`0.7` bounds prefill_flops, `kv_cache=0.6` another cost."""
+    budgets: dict[str, float] = {}
+    for value in values:
+        name, found, number = value.rpartition("=")
+        try:
+            budgets[name if found else "prefill_flops"] = float(number)
+        except ValueError:
+            raise click.BadParameter(f"{value!r}: expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6")
+    return budgets
+
+
+def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--model", help="reference, a checkpoint folder, or a Hub id."),
+        click.option("--device", help="cuda, mps or cpu.  [default: the first of these that is there]"),
+        click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
+        click.option("--attn-implementation", help="sdpa or eager.  [default: the model's own]"),
+        click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
+    ):
+        command = option(command)
+    return command
+
+
+class _Commands(click.Group):
+    """Prints the project's own errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TunerError as error:
+            if ctx.params.get("verbose"):
+                raise
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if ctx.params.get("verbose"):
+                raise
+            where = f" {error.filename}" if error.filename else ""
+            raise click.ClickException(f"{error.strerror or error}:{where}; what was finished is kept") from error
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
+@click.version_option(__version__, prog_name="speech-token-tuner")
+@_model_options
+@click.option("--budget", "budgets", multiple=True, callback=_budgets, metavar="[NAME=]RATIO",
+              help="Upper bound of a cost, as a ratio to the unmodified model; 0.7 bounds prefill_flops. Repeatable.")
+@click.option("--task", default="asr", show_default=True)
+@click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
+@click.option("--dataset-config", help="Config of a Hub data set.")
+@click.option("--split", help="Divided into a search and a selection part.")
+@click.option("--search-split", help="Used as it is, together with --selection-split.")
+@click.option("--selection-split", help="Where the choice is made.")
+@click.option("--test-split", help="Where the choice is measured once.")
+@click.option("--force-test", is_flag=True, help="Allow tuning on a split called test.")
+@click.option("--limit", type=int, help="At most so many utterances of each split.")
+@click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with.")
+@click.option("--space", default="dual", show_default=True, help="dual, ladder, input, or a YAML file.")
+@click.option("--trials", default=40, show_default=True)
+@click.option("--timeout", type=float, help="Seconds after which no new trial starts.")
+@click.option("--sampler", default="auto", show_default=True, help="auto, gp, tpe, nsga2 or random.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
+@click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")
+@click.option("--batch-size", default=16, show_default=True)
+@click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
+@click.option("--resume", type=PATH, help="Folder of a run to continue.")
+@click.pass_context
+def main(ctx: click.Context, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
+    """Finds where and how strongly a speech LLM's audio tokens can be merged under a hard budget.
+
+    \b
+    tune --model reference --budget 0.7
+    tune --model Qwen/Qwen2-Audio-7B-Instruct --budget 0.7 --dataset my.jsonl
+    """
+    _log(verbose)
+    if ctx.invoked_subcommand is not None:
+        return
+    if not options["model"] or not options["budgets"]:
+        raise click.UsageError("a search needs --model and --budget, for example: tune --model reference --budget 0.7")
+    from tuner.report.progress import ProgressWatcher
+    from tuner.report.tables import final_table
+    from tuner.search.run import search
+    from tuner.search.settings import Settings
+
+    settings = Settings(**options, tolerance=tolerance / 100)
+    bounds = ", ".join(f"{name} <= {value:g} of the baseline" for name, value in settings.budgets.items())
+    console.print(f"Searching {settings.model} for {settings.task}: {bounds}, {settings.trials} trials")
+    with ProgressWatcher(console, settings.main_cost) as watcher:
+        outcome = search(settings, resume, watcher)
+    console.print(final_table(outcome))
+    console.print(f"run     {outcome.run}  (report: {outcome.run / 'report' / 'report.html'})")
+    if outcome.policy_file is None:
+        raise click.ClickException(f"no policy met the budget; continue with --resume {outcome.run} --trials N")
+    console.print(f"policy  {outcome.policy_file}\n")
+    console.print(
+        f'    from tuner import Policy\n    policy = Policy.load("{outcome.policy_file}")\n    policy.apply(model)',
+        highlight=False,
+    )
+
+
+@main.command()
+@click.option("--policy", "policy_file", type=PATH, required=True, help="Policy file.")
+@_model_options
+@click.option("--task", default="asr", show_default=True)
+@click.argument("audio", nargs=-1, required=True, type=PATH)
+def apply(
+    policy_file: Path, model: str | None, device: str | None, dtype: str, attn_implementation: str | None,
+    trust_remote_code: bool, verbose: bool, task: str, audio: tuple[Path, ...],
+) -> None:
+    """Transcribes AUDIO files without and with a policy, side by side."""
+    _log(verbose)
+    from tuner import Policy, loading
+    from tuner.evaluate.sidebyside import side_by_side
+    from tuner.tasks import base
+
+    policy = Policy.load(policy_file)
+    loaded = loading.load(model or policy.model.id, device, dtype, attn_implementation, trust_remote_code)
+    for one in side_by_side(loaded, policy, base.get(task), audio):
+        table = Table(title=f"{one.audio}  ({one.seconds:.1f} s)", title_justify="left")
+        table.add_column("")
+        table.add_column("transcript", ratio=1)
+        table.add_column("audio tokens by layer")
+        table.add_column("first token")
+        table.add_row("without", one.text_without, str(one.audio_tokens_without), f"{one.first_token_without * 1e3:.0f} ms")
+        table.add_row("with", one.text_with, _by_layer(one.audio_tokens_with), f"{one.first_token_with * 1e3:.0f} ms")
+        console.print(table)
+
+
+@main.command()
+@click.option("--runs", type=PATH, default=Path("runs"), show_default=True)
+@click.option("--port", default=5000, show_default=True)
+def ui(runs: Path, port: int) -> None:
+    """Opens the MLflow pages of all runs on localhost."""
+    from tuner import tracking
+
+    tracking.ui(runs, port)
+
+
+def _by_layer(tokens: tuple[int, ...]) -> str:
+    """Runs of equal counts in short: `101 (0-6)  64 (7-11)`."""
+    parts, start = [], 0
+    for layer in range(1, len(tokens) + 1):
+        if layer == len(tokens) or tokens[layer] != tokens[start]:
+            parts.append(f"{tokens[start]} ({start}-{layer - 1})")
+            start = layer
+    return "  ".join(parts)
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(message)s",
+        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
+        force=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What a policy does to a few recordings: both transcripts, tokens kept by layer, time to the first token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tuner.costs.measure import alternate
+from tuner.data.batches import prepare, window_seconds
+from tuner.data.sources import load
+from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.evaluator import Evaluator
+from tuner.loading import LoadedModel
+from tuner.policy import Policy
+from tuner.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """One recording, without and with the policy. Lists run over decoder layers, times are seconds."""
+
+    audio: str
+    seconds: float
+    text_without: str
+    text_with: str
+    audio_tokens_without: int
+    audio_tokens_with: tuple[int, ...]
+    first_token_without: float
+    first_token_with: float
+
+
+def side_by_side(
+    loaded: LoadedModel, policy: Policy, task: Task, recordings: Sequence[Path]
+) -> Iterator[SideBySide]:
+    """One result at a time, in the order of the recordings; folders stand for the audio in them.
+
+    Raises:
+        DataError: a recording that is missing, broken, empty or too long.
+        PolicyError: the policy was made for another model.
+    """
+    policy.check(loaded.model)
+    identity = policy.model_copy(update={"sites": ()})
+    for path in recordings:
+        found = load(str(path), need_text=False, max_seconds=window_seconds(loaded.processor))
+        for utterance in found.utterances:
+            evaluator = Evaluator(loaded, task, UtteranceSet(found.name, found.split, (utterance,)), batch_size=1)
+            without = evaluator.evaluate(identity).records[0]
+            merged = evaluator.evaluate(policy).records[0]
+            inputs = dict(prepare(loaded.processor, [utterance], task.prompt).to(loaded.device, loaded.model.dtype))
+            times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device)
+            yield SideBySide(
+                audio=utterance.id,
+                seconds=utterance.seconds,
+                text_without=without.text,
+                text_with=merged.text,
+                audio_tokens_without=without.audio_tokens[0],
+                audio_tokens_with=merged.audio_tokens,
+                first_token_without=times[0],
+                first_token_with=times[1],
+            )
+
+
+def _first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> Any:
+    def run() -> None:
+        with torch.inference_mode(), policy.applied(loaded.model):
+            loaded.model.generate(**inputs, max_new_tokens=1, do_sample=False)
+
+    return run

@@ -1,0 +1,113 @@
+"""What every page, table and plot of a report says alike: the held-out judgement, the verdict, how numbers look."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from tuner.policy import Policy
+from tuner.search.outcome import Judgement, Outcome, TrialResult
+
+_COST_NAMES = {
+    "prefill_flops": "prefill FLOPs",
+    "prefill_flops_audio": "audio-only FLOPs",
+    "kv_cache": "KV cache",
+    "end_to_end_flops": "end-to-end FLOPs",
+}
+NOTHING = "-"
+
+
+def held_out(outcome: Outcome) -> Judgement | None:
+    """The chosen policy's judgement on the split furthest from the search: the last one there is."""
+    if outcome.chosen is None:
+        return None
+    judged = [one for one in outcome.judgements if one.policy.hash == outcome.chosen.hash]
+    return judged[-1] if judged else None
+
+
+def front(outcome: Outcome) -> list[TrialResult]:
+    """The trials on the front, cheapest first, each policy once."""
+    cost = cost_axis(outcome)
+    trials = {trial.policy.hash: trial for trial in reversed(outcome.trials) if trial.on_front and cost in trial.costs}
+    return sorted(trials.values(), key=lambda trial: (trial.costs[cost], trial.quality))
+
+
+def cost_axis(outcome: Outcome) -> str:
+    """The cost that stands for all where there is room for one: prefill FLOPs, unless only others have a budget."""
+    return "prefill_flops" if not outcome.budgets or "prefill_flops" in outcome.budgets else next(iter(outcome.budgets))
+
+
+def metric(outcome: Outcome) -> str:
+    """The metric's name as it is written: WER, not wer."""
+    return outcome.metric.upper() if len(outcome.metric) <= 4 else outcome.metric
+
+
+def verdict(outcome: Outcome) -> str:
+    """The result in one or two sentences."""
+    unfinished = " The search was interrupted; this is the state it left." if outcome.interrupted else ""
+    if outcome.chosen is None:
+        return f"No policy within {budgets(outcome)} was chosen.{unfinished}"
+    judged = held_out(outcome)
+    if judged is None:
+        return f"{outcome.chosen.name} was chosen, and not yet judged on held-out speech.{unfinished}"
+    cost = cost_axis(outcome)
+    safe = "within" if judged.ci95[1] <= outcome.tolerance else "beyond"
+    over = "" if judged.feasible else f" It does not meet {budgets(outcome)} there."
+    return (
+        f"{outcome.chosen.name} needs {share(judged.costs.get(cost))} of the baseline's {cost_name(cost)}; "
+        f"{metric(outcome)} changes by {points(judged.difference)} points (95% interval {interval(judged.ci95)}) on "
+        f"{judged.split}, {judged.n} utterances. The upper end is {safe} the tolerance of {points(outcome.tolerance)}."
+        f"{over}{unfinished}"
+    )
+
+
+def budgets(outcome: Outcome) -> str:
+    """The budgets as a reader would say them."""
+    limits = [f"{cost_name(name)} ≤ {share(limit)}" for name, limit in outcome.budgets.items()]
+    return f"the budget ({', '.join(limits)})" if limits else "no budget"
+
+
+def cost_name(name: str) -> str:
+    """What a cost is called in a sentence."""
+    return _COST_NAMES.get(name, name.replace("_", " "))
+
+
+def heading(name: str) -> str:
+    """What a cost is called at the top of a column or along an axis."""
+    text = cost_name(name)
+    return text[:1].upper() + text[1:]
+
+
+def loading(outcome: Outcome) -> str | None:
+    """The three lines of Python that put the exported policy to work."""
+    if outcome.policy_file is None:
+        return None
+    path = json.dumps(outcome.policy_file.as_posix(), ensure_ascii=False)
+    return (
+        "from tuner import Policy\n"
+        f"policy = Policy.load({path})\n"
+        "policy.apply(model)  # a transformers model; generate() as before"
+    )
+
+
+def sites(policy: Policy) -> str:
+    """A policy's sites in short: layer, threshold and, where it is not 1, window."""
+    return ", ".join(
+        f"L{site.layer} ≥ {site.threshold:g}" + (f" (window {site.window})" if site.window > 1 else "")
+        for site in policy.sites
+    )
+
+
+def share(value: float | None) -> str:
+    """A ratio as a percentage."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
+
+
+def points(value: float) -> str:
+    """A difference of rates in signed percentage points."""
+    return f"{100 * value:+.2f}" if math.isfinite(value) else NOTHING
+
+
+def interval(bounds: tuple[float, float], signed: bool = True) -> str:
+    """Bounds of rates or of their differences, in percent or points."""
+    return " to ".join(points(bound) if signed else f"{100 * bound:.2f}" for bound in bounds)

@@ -1,0 +1,74 @@
+"""The files a search is for: the chosen policy with what was measured of it, and the front."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.search.settings import Settings
+
+
+def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
+    """Writes `policies/<model>-<task>-<budget>.yaml` and a copy in the run folder; returns the outcome with its path."""
+    if outcome.chosen is None:
+        return outcome
+    judged = {one.split: one for one in outcome.judgements if one.policy.hash == outcome.chosen.hash}
+    baselines = {one.split: one for one in outcome.judgements if one.policy.is_identity}
+    trial = next(one for one in outcome.trials if one.policy.hash == outcome.chosen.hash)
+    policy = outcome.chosen.model_copy(
+        update={
+            "measured": {
+                "dataset": outcome.dataset,
+                "metric": outcome.metric,
+                "device": outcome.settings.get("device", ""),
+                "dtype": outcome.settings.get("dtype", ""),
+                "splits": [_measured(one, baselines[split]) for split, one in judged.items()],
+            },
+            "made_by": {
+                "command": " ".join(["tune", *sys.argv[1:]]),
+                "date": time.strftime("%Y-%m-%d"),
+                "run": outcome.run.name,
+                "trial": trial.number,
+                "seed": settings.seed,
+                **{name: outcome.settings[name] for name in ("torch", "transformers", "optuna") if name in outcome.settings},
+            },
+        }
+    )
+    path = settings.policies / f"{settings.policy_name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    policy.save(path)
+    policy.save(outcome.run / "policy.yaml")
+    return replace(outcome, chosen=policy, policy_file=path)
+
+
+def write_front(folder: Path, trials: Sequence[TrialResult]) -> None:
+    """One policy file for each trial on the front, cheapest last in quality order; earlier ones are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.yaml"):
+        old.unlink()
+    for trial in trials:
+        measured = {"split": "search", "difference": round(trial.difference, 5), **_rounded(trial.costs)}
+        policy = trial.policy.model_copy(update={"measured": measured, "made_by": {"trial": trial.number}})
+        policy.save(folder / f"trial-{trial.number:03}.yaml")
+
+
+def _measured(judgement: Judgement, baseline: Judgement) -> dict[str, Any]:
+    return {
+        "split": judgement.split,
+        "n": judgement.n,
+        "baseline": round(baseline.quality, 5),
+        "policy": round(judgement.quality, 5),
+        "difference": round(judgement.difference, 5),
+        "ci95": [round(bound, 5) for bound in judgement.ci95],
+        "broken_outputs": round(judgement.broken, 5),
+        **_rounded(judgement.costs),
+    }
+
+
+def _rounded(costs: Any) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in costs.items()}

@@ -1,0 +1,78 @@
+"""Which utterances a search works on: search, selection and test, disjoint and never tuned on a test split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tuner.data import sources
+from tuner.data.batches import window_seconds
+from tuner.data.splits import divide, refuse_test
+from tuner.data.utterances import UtteranceSet
+from tuner.errors import DataError
+from tuner.loading import LoadedModel
+from tuner.search.settings import Settings
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts; there is no test part where none was named."""
+
+    search: UtteranceSet
+    selection: UtteranceSet
+    test: UtteranceSet | None
+
+    @property
+    def digest(self) -> str:
+        """Identifies the audio and texts that results depend on."""
+        return f"{self.search.digest}-{self.selection.digest}"
+
+
+def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
+    """Reads the data set the settings name.
+
+    The reference model's own data set is the default for it; every other model needs `--dataset`.
+
+    Raises:
+        DataError: no data set, an unusable one, or a test split to be tuned on without force.
+    """
+    dataset = settings.dataset or ("reference" if settings.model == "reference" else None)
+    if dataset is None:
+        raise DataError(f"{settings.model}: name the speech to tune on, for example --dataset my_manifest.jsonl")
+
+    def part(split: str | None) -> UtteranceSet:
+        return sources.load(
+            dataset,
+            config=settings.dataset_config,
+            split=split,
+            max_bad=settings.max_bad,
+            limit=settings.limit,
+            max_seconds=window_seconds(loaded.processor),
+        )
+
+    search_split, selection_split, test_split = settings.search_split, settings.selection_split, settings.test_split
+    if dataset == "reference" and settings.split is None and search_split is None:
+        search_split, selection_split, test_split = "search", "selection", test_split or "test"
+    if search_split is not None and selection_split is not None:
+        for name in (search_split, selection_split):
+            refuse_test(name, settings.force_test)
+        search, selection = part(search_split), part(selection_split)
+    else:
+        whole = part(settings.split)
+        refuse_test(whole.split, settings.force_test)
+        search, selection = divide(whole)
+    test = part(test_split) if test_split else None
+    _disjoint(search, selection, test)
+    return Splits(search, selection, test)
+
+
+def _disjoint(*parts: UtteranceSet | None) -> None:
+    """An utterance in two parts would make the held-out numbers worthless."""
+    seen: dict[str, str] = {}
+    for part in parts:
+        for utterance in part.utterances if part else ():
+            if utterance.id in seen:
+                raise DataError(
+                    f"utterance {utterance.id} is in {seen[utterance.id]} and in {part.split if part else ''}; "
+                    "search, selection and test must not share speech"
+                )
+            seen[utterance.id] = part.split if part else ""
