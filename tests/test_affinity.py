@@ -107,6 +107,19 @@ def test_a_group_keeps_the_position_of_one_member(position: Position, kept: list
     assert Groups.form(~opens, torch.ones(1, 10).bool()).member(position).tolist() == [kept]
 
 
+def test_tokens_are_compared_in_float32() -> None:
+    hidden, everywhere = _walk(200, 0.3, 5).to(torch.bfloat16)[None], torch.ones(1, 200).bool()
+    for threshold in (0.95, 0.98, 0.99):
+        exact = joins(hidden.float(), everywhere, threshold, 1)
+        assert torch.equal(joins(hidden, everywhere, threshold, 1), exact)
+
+
+def test_at_the_lowest_threshold_even_opposites_join() -> None:
+    there = torch.randn(100, 1, WIDTH, generator=torch.Generator().manual_seed(0))
+    joined = joins(torch.cat([there, -there], dim=1), torch.ones(100, 2).bool(), -1.0, 1)
+    assert joined[:, 1].all(), "a cosine is never below -1, not even by rounding"
+
+
 def test_the_mean_is_taken_in_float32() -> None:
     hidden = torch.tensor([[[1.0], [256.0], [1.0]]], dtype=torch.bfloat16)  # in bfloat16, 256 + 1 is 256
     everywhere = torch.ones(1, 3).bool()

@@ -89,6 +89,20 @@ def test_logits_equal_the_slow_reference(
             _assert_equal(*_forced(model, UTTERANCES[0], CONTINUATION), handle, expected[:1])
 
 
+def test_prompts_may_begin_with_audio(model: Any) -> None:
+    """No text or padding is there to keep empty slots and audio apart."""
+    prompts = [utterance([20], seed) for seed in (0, 1, 2)]
+    prompts = [{**prompt, **{key: prompt[key][:, 4:] for key in ("input_ids", "attention_mask")}} for prompt in prompts]
+    expected = [reference(model, prompt, _sites(0, 2), continuation=CONTINUATION) for prompt in prompts]
+    assert len({one.tokens[0] for one in expected}) > 1, "some merge more than others"
+    with _applied(model, _sites(0, 2)) as handle:
+        logits, _ = _forced(model, left_padded(prompts), CONTINUATION)
+        assert handle.lengths is not None
+        assert handle.lengths.audio_tokens.tolist() == [one.audio_tokens for one in expected]
+    for row, one in enumerate(expected):
+        torch.testing.assert_close(logits[row, -8:], one.logits, rtol=0, atol=TOLERANCE)
+
+
 @pytest.mark.parametrize("layers", [(0,), (2,), (0, 1, 3)])
 def test_generate_says_what_the_slow_reference_says(models: dict[str, Any], layers: tuple[int, ...]) -> None:
     sites = _sites(*layers)
@@ -228,6 +242,16 @@ def test_the_last_prompt_token_is_never_merged(model: Any) -> None:
     torch.testing.assert_close(logits[-1:], expected.logits, rtol=0, atol=TOLERANCE)
 
 
+def test_audio_ids_that_come_without_audio_are_text(model: Any) -> None:
+    """Assisted decoding drafts them when it finds its words before the audio in the prompt."""
+    with _applied(model, _sites(0, 2)) as handle, torch.no_grad():
+        cache = model(**UTTERANCES[0], use_cache=True).past_key_values
+        lengths = handle.lengths
+        drafted = model(input_ids=torch.full((1, 5), AUDIO), past_key_values=cache)
+        assert drafted.logits.shape[1] == 5
+        assert handle.lengths is lengths
+
+
 def test_encoded_audio_can_be_given_with_the_ids(model: Any) -> None:
     """Who keeps the encoder's output passes input_ids and inputs_embeds."""
     batch, given = left_padded(UTTERANCES), {}
@@ -287,6 +311,8 @@ def test_a_forward_pass_that_fails_leaves_no_trace(model: Any) -> None:
         with pytest.raises(MemoryError):
             model(**UTTERANCES[2], past_key_values=cache)
         failing.remove()
+        with pytest.raises(PolicyError, match="called around"):
+            model.model(**UTTERANCES[0])  # not taken for the rest of the pass that failed
         assert type(cache) is DynamicCache
         assert handle.lengths is lengths
         assert torch.equal(_forced(model, UTTERANCES[0], CONTINUATION)[0], good)

@@ -27,8 +27,9 @@ def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
         name, found, number = value.rpartition("=")
         try:
             budgets[name if found else "prefill_flops"] = float(number)
-        except ValueError:
-            raise click.BadParameter(f"{value!r}: expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6")
+        except ValueError as error:
+            hint = "expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6"
+            raise click.BadParameter(f"{value!r}: {hint}") from error
     return budgets
 
 
@@ -65,8 +66,14 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, invoke_without_command=True)
 @click.version_option(__version__, prog_name="speech-token-tuner")
 @_model_options
-@click.option("--budget", "budgets", multiple=True, callback=_budgets, metavar="[NAME=]RATIO",
-              help="Upper bound of a cost, as a ratio to the unmodified model; 0.7 bounds prefill_flops. Repeatable.")
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    callback=_budgets,
+    metavar="[NAME=]RATIO",
+    help="Upper bound of a cost, as a ratio to the unmodified model; 0.7 bounds prefill_flops. Repeatable.",
+)
 @click.option("--task", default="asr", show_default=True)
 @click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
 @click.option("--dataset-config", help="Config of a Hub data set.")
@@ -90,7 +97,7 @@ class _Commands(click.Group):
 @click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
 @click.option("--resume", type=PATH, help="Folder of a run to continue.")
 @click.pass_context
-def main(ctx: click.Context, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
+def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
     """Finds where and how strongly a speech LLM's audio tokens can be merged under a hard budget.
 
     \b
@@ -129,8 +136,15 @@ def main(ctx: click.Context, verbose: bool, resume: Path | None, tolerance: floa
 @click.option("--task", default="asr", show_default=True)
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 def apply(
-    policy_file: Path, model: str | None, device: str | None, dtype: str, attn_implementation: str | None,
-    trust_remote_code: bool, verbose: bool, task: str, audio: tuple[Path, ...],
+    policy_file: Path,
+    model: str | None,
+    device: str | None,
+    dtype: str,
+    attn_implementation: str | None,
+    trust_remote_code: bool,
+    verbose: bool,
+    task: str,
+    audio: tuple[Path, ...],
 ) -> None:
     """Transcribes AUDIO files without and with a policy, side by side."""
     _log(verbose)
@@ -146,7 +160,9 @@ def apply(
         table.add_column("transcript", ratio=1)
         table.add_column("audio tokens by layer")
         table.add_column("first token")
-        table.add_row("without", one.text_without, str(one.audio_tokens_without), f"{one.first_token_without * 1e3:.0f} ms")
+        table.add_row(
+            "without", one.text_without, str(one.audio_tokens_without), f"{one.first_token_without * 1e3:.0f} ms"
+        )
         table.add_row("with", one.text_with, _by_layer(one.audio_tokens_with), f"{one.first_token_with * 1e3:.0f} ms")
         console.print(table)
 

@@ -56,7 +56,9 @@ def load(
     place = _device(device)
     path = str(REFERENCE) if name == "reference" else name
     if name == "reference" and not REFERENCE.is_dir():
-        raise ModelError(f"the reference model is not installed ({REFERENCE}); make it: python -m tuner.reference.train")
+        raise ModelError(
+            f"the reference model is not installed ({REFERENCE}); make it: python -m tuner.reference.train"
+        )
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation

@@ -33,9 +33,7 @@ class SideBySide:
     first_token_with: float
 
 
-def side_by_side(
-    loaded: LoadedModel, policy: Policy, task: Task, recordings: Sequence[Path]
-) -> Iterator[SideBySide]:
+def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Sequence[Path]) -> Iterator[SideBySide]:
     """One result at a time, in the order of the recordings; folders stand for the audio in them.
 
     Raises:
@@ -51,7 +49,9 @@ def side_by_side(
             without = evaluator.evaluate(identity).records[0]
             merged = evaluator.evaluate(policy).records[0]
             inputs = dict(prepare(loaded.processor, [utterance], task.prompt).to(loaded.device, loaded.model.dtype))
-            times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device)
+            times = alternate(
+                [_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device
+            )
             yield SideBySide(
                 audio=utterance.id,
                 seconds=utterance.seconds,

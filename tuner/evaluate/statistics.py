@@ -28,8 +28,8 @@ def ratio_of_sums(numerator: Array, denominator: Array, seed: int = 0) -> Interv
     errors and the words, so that each resample draws the same utterances for both.
     """
 
-    def statistic(top: Array, bottom: Array, axis: int) -> Array:
-        return top.sum(axis=axis) / np.maximum(bottom.sum(axis=axis), 1e-12)
+    def statistic(top: Array, bottom: Array, axis: int) -> NDArray[np.float64]:
+        return np.asarray(top.sum(axis=axis) / np.maximum(bottom.sum(axis=axis), 1e-12))
 
     value = float(numerator.sum() / max(float(denominator.sum()), 1e-12))
     if len(numerator) < 2:

@@ -19,7 +19,13 @@ JOINED = 0.2  # share of two clips in a row: long audio, and a change of voice i
 
 
 def batches(
-    synthetic: list[Clip], orders: list[Clip], digits: DigitStrings | None, seconds: float, seed: int, start: int = 0, easy: int = 0
+    synthetic: list[Clip],
+    orders: list[Clip],
+    digits: DigitStrings | None,
+    seconds: float,
+    seed: int,
+    start: int = 0,
+    easy: int = 0,
 ) -> Iterator[list[Clip]]:
     """Batches of about `seconds` of audio each, from batch number `start` on; the same for the same seed.
 

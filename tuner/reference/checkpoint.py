@@ -40,7 +40,14 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     text = [text for _, text in grammar.sentences(20_000, seed=7)]
-    text += ["user", "assistant", "system", "Transcribe the speech.", "Answer the question.", "Translate to Spanish."] * 50
+    text += [
+        "user",
+        "assistant",
+        "system",
+        "Transcribe the speech.",
+        "Answer the question.",
+        "Translate to Spanish.",
+    ] * 50
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=SPECIAL,

@@ -36,24 +36,24 @@ ANIMALS = "dog cat horse bird rabbit elephant monkey tiger mouse sheep".split()
 MUSIC = "jazz rock blues opera classical country".split()
 UNITS = "seconds minutes hours days weeks".split()
 
-DRINKS = (
-    "coffee|iced coffee|mocha|iced mocha|drip coffee|house coffee|espresso|americano|cappuccino|latte"
-).split("|")
+DRINKS = ("coffee|iced coffee|mocha|iced mocha|drip coffee|house coffee|espresso|americano|cappuccino|latte").split("|")
 SIZES = "small|medium|large|eight ounce|twelve ounce|sixteen ounce|twenty ounce".split("|")
 ROASTS = "light roast|medium roast|dark roast".split("|")
 SHOTS = "single shot|double shot|triple shot".split("|")
 MILKS = "milk|soy milk|skim milk|whole milk|almond milk|cream".split("|")
 SUGARS = "sugar|brown sugar|sweetener".split("|")
 AMOUNTS = "||some|lots of|a lot of|a bit of|a little bit of".split("|")
-ASK_COFFEE = (
-    "can i have|can i get|may i have|get me|give me|make me|brew|i want|i'd like"
-).split("|")
+ASK_COFFEE = ("can i have|can i get|may i have|get me|give me|make me|brew|i want|i'd like").split("|")
 
 Draw = random.Random
 
 
+def _one_of(rng: Draw, makers: list[Callable[[], str]]) -> str:
+    return rng.choice(makers)()
+
+
 def _article(words: str) -> str:
-    return ("an " if words.startswith(("eight", "iced", "espresso", "americano", "orange", "a")) else "a ") + words
+    return ("an " if words.startswith(("eight", "iced", "espresso", "americano")) else "a ") + words
 
 
 def _coffee(rng: Draw) -> str:
@@ -86,7 +86,8 @@ def _digits(rng: Draw) -> str:
 
 
 def _numbers(rng: Draw) -> str:
-    return rng.choice(
+    return _one_of(
+        rng,
         [
             lambda: _digits(rng),
             lambda: _digits(rng),
@@ -96,8 +97,8 @@ def _numbers(rng: Draw) -> str:
             lambda: f"the answer is {_number(rng)}",
             lambda: f"it costs {_number(rng)} dollars and {_under_hundred(rng)} cents",
             lambda: f"the {rng.choice(ORDINALS)} number is {_number(rng)}",
-        ]
-    )()
+        ],
+    )
 
 
 def _time(rng: Draw) -> str:
@@ -107,10 +108,13 @@ def _time(rng: Draw) -> str:
 
 def _assistant(rng: Draw) -> str:
     device, room = rng.choice(DEVICES), rng.choice(ROOMS)
-    return rng.choice(
+    return _one_of(
+        rng,
         [
             lambda: f"turn {rng.choice(['on', 'off'])} the {device} in the {room}",
-            lambda: f"please {rng.choice(['open', 'close'])} the {rng.choice(['door', 'window', 'curtain'])} of the {room}",
+            lambda: (
+                f"please {rng.choice(['open', 'close'])} the {rng.choice(['door', 'window', 'curtain'])} of the {room}"
+            ),
             lambda: f"set the {room} {device} to {rng.choice(COLOURS)}",
             lambda: f"set a timer for {_under_hundred(rng)} {rng.choice(UNITS)}",
             lambda: f"wake me up at {_time(rng)} on {rng.choice(DAYS)}",
@@ -120,28 +124,34 @@ def _assistant(rng: Draw) -> str:
             lambda: f"what is the weather in {rng.choice(CITIES)} on {rng.choice(DAYS)}",
             lambda: f"will it be {rng.choice(WEATHER)} in {rng.choice(CITIES)} tomorrow",
             lambda: f"is the {device} in the {room} still on",
-        ]
-    )()
+        ],
+    )
+
+
+def _date(rng: Draw) -> str:
+    return f"{rng.choice(ORDINALS)} of {rng.choice(MONTHS)}"
 
 
 def _people(rng: Draw) -> str:
     name, other, city = rng.choice(NAMES), rng.choice(NAMES), rng.choice(CITIES)
-    return rng.choice(
+    return _one_of(
+        rng,
         [
             lambda: f"call {name} and {other} in {city}",
             lambda: f"send a message to {name} from {city}",
             lambda: f"my name is {name} and i live in {city}",
             lambda: f"{name} meets {other} at the {rng.choice(PLACES)} at {_time(rng)}",
-            lambda: f"book a train from {city} to {rng.choice(CITIES)} on the {rng.choice(ORDINALS)} of {rng.choice(MONTHS)}",
+            lambda: f"book a train from {city} to {rng.choice(CITIES)} on the {_date(rng)}",
             lambda: f"how far is the {rng.choice(PLACES)} from the {rng.choice(PLACES)}",
             lambda: f"{name} was born in {city} in {rng.choice(MONTHS)}",
-        ]
-    )()
+        ],
+    )
 
 
 def _talk(rng: Draw) -> str:
     name, animal = rng.choice(NAMES), rng.choice(ANIMALS)
-    return rng.choice(
+    return _one_of(
+        rng,
         [
             lambda: f"the {rng.choice(COLOURS)} {animal} is bigger than the {rng.choice(ANIMALS)}",
             lambda: f"{name} has {_under_hundred(rng)} {rng.choice(COLOURS)} {rng.choice(FOODS)}",
@@ -149,8 +159,8 @@ def _talk(rng: Draw) -> str:
             lambda: f"there is {rng.choice(FOODS)} with {rng.choice(FOODS)} for lunch",
             lambda: f"where did {name} put the {rng.choice(COLOURS)} {rng.choice(DEVICES)}",
             lambda: f"today it is {rng.choice(WEATHER)} and {rng.choice(WEATHER)}",
-        ]
-    )()
+        ],
+    )
 
 
 def _shuffled(rng: Draw) -> str:
@@ -189,7 +199,10 @@ def sentence(rng: Draw) -> tuple[str, str]:
     text = KINDS[kind][1](rng)
     if rng.random() < 1 / 6:
         second = rng.choices(kinds, weights=[KINDS[k][0] for k in kinds])[0]
-        return f"{kind}+{second}", f"{text} {rng.choice(['and', 'then', 'and then', ''])} {KINDS[second][1](rng)}".replace("  ", " ")
+        return (
+            f"{kind}+{second}",
+            f"{text} {rng.choice(['and', 'then', 'and then', ''])} {KINDS[second][1](rng)}".replace("  ", " "),
+        )
     return kind, text
 
 

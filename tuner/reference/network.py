@@ -67,4 +67,6 @@ class Network(nn.Module):
         embeddings = embeddings.masked_scatter((ids == placeholder)[..., None], heard.to(embeddings.dtype))
         states = self.model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
         spoken = wanted != -100
-        return functional.cross_entropy(self.model.lm_head(states[spoken]).float(), wanted[spoken], label_smoothing=0.05)
+        return functional.cross_entropy(
+            self.model.lm_head(states[spoken]).float(), wanted[spoken], label_smoothing=0.05
+        )

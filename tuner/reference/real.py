@@ -10,6 +10,7 @@ import json
 import random
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -45,11 +46,11 @@ class DigitStrings:
         return Clip(" ".join(digit.text for digit in digits), np.concatenate(pieces), "real digits")
 
 
-def _rows(folder: Path) -> list[dict[str, str]]:
+def _rows(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-def _samples(folder: Path, row: dict[str, str]) -> NDArray[np.int16]:
+def _samples(folder: Path, row: dict[str, Any]) -> NDArray[np.int16]:
     samples, rate = soundfile.read(folder / row["path"], dtype="int16")
     if rate != RATE:
         raise ValueError(f"{row['path']}: {rate} Hz, expected {RATE}")

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import torch
 
-from tuner.reference import batching, card, checkpoint, corpus, real, validation
+from tuner.reference import batching, card, checkpoint, corpus, measure, real, validation
 from tuner.reference.features import Features
 from tuner.reference.network import Network
 
@@ -98,7 +98,7 @@ class Training:
             together = self.step >= r.ctc_steps
             answer = self.network.answer_loss(audio, tokens, texts) if together else torch.zeros(())
             loss = answer + r.ctc_weight * ctc if together else ctc
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -117,10 +117,19 @@ class Training:
 
 
 @click.command()
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs/reference"), show_default=True,
-              help="Where speech and checkpoints are kept while training.")
-@click.option("--speech", type=click.Path(path_type=Path, exists=True), help="Folder of human speech with manifest.jsonl.")
-@click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True, help="Where the model goes.")
+@click.option(
+    "--work",
+    type=click.Path(path_type=Path),
+    default=Path("runs/reference"),
+    show_default=True,
+    help="Where speech and checkpoints are kept while training.",
+)
+@click.option(
+    "--speech", type=click.Path(path_type=Path, exists=True), help="Folder of human speech with manifest.jsonl."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True, help="Where the model goes."
+)
 @click.option("--utterances", default=Recipe.utterances, show_default=True)
 @click.option("--easy-steps", default=Recipe.easy_steps, show_default=True, help="CTC steps on short, clean clips.")
 @click.option("--ctc-steps", default=Recipe.ctc_steps, show_default=True)
@@ -154,7 +163,8 @@ def main(work: Path, speech: Path | None, out: Path, **options: float) -> None:
             training.save()
             training.export(work / "weights")
     training.export(out)
-    card.write(out, recipe, speech, hours)
+    log.info("measuring")
+    card.write(out, recipe, hours, speech is not None, measure.measure(out, speech))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,17 @@ def build(split: str, folder: Path = FOLDER) -> list[dict[str, object]]:
         samples = np.clip(samples + level * noise.standard_normal(len(samples)), -1, 1)
         name = f"{split}/{len(rows):03}.flac"
         soundfile.write(folder / name, samples, speech.RATE, subtype="PCM_S8")
-        rows.append({"path": name, "split": split, "text": text, "kind": kind, "voice": voice.speaker,
-                     "accent": voice.name, "seconds": round(seconds, 2)})
+        rows.append(
+            {
+                "path": name,
+                "split": split,
+                "text": text,
+                "kind": kind,
+                "voice": voice.speaker,
+                "accent": voice.name,
+                "seconds": round(seconds, 2),
+            }
+        )
     return rows
 
 

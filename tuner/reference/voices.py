@@ -11,10 +11,10 @@ ACCENTS = (
 # A variant is a speaker: whoever is held out is heard in no accent during training.
 VARIANTS = {
     "train": (
-        "Alex Alicia Andrea Andy Denis Diogo Gene Gene2 Hugo Jacky Lee Marco Mario Michael Mike Storm Tweaky adam anika "
-        "announcer antonio aunty belinda benjamin boris caleb ed edward2 f1 f2 f4 f5 grandma grandpa gustave iven "
-        "iven3 iven4 john kaukovalta klatt klatt3 klatt4 klatt5 m1 m2 m3 m5 m6 m7 m8 marcelo max michel norbert pablo "
-        "pedro quincy rob sandro shelby steph2 steph3 travis zac"
+        "Alex Alicia Andrea Andy Denis Diogo Gene Gene2 Hugo Jacky Lee Marco Mario Michael Mike Storm Tweaky adam "
+        "anika announcer antonio aunty belinda benjamin boris caleb ed edward2 f1 f2 f4 f5 grandma grandpa gustave "
+        "iven iven3 iven4 john kaukovalta klatt klatt3 klatt4 klatt5 m1 m2 m3 m5 m6 m7 m8 marcelo max michel norbert "
+        "pablo pedro quincy rob sandro shelby steph2 steph3 travis zac"
     ).split(),
     "search": "Annie Henrique f3 m4 klatt2 david".split(),
     "selection": "linda Nguyen robert iven2 edward klatt6".split(),

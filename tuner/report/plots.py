@@ -27,9 +27,7 @@ def front(outcome: Outcome, path: Path) -> None:
     save(draw_front(outcome), path)
 
 
-def sites(
-    outcome: Outcome, path: Path, chosen: Evaluation | None = None, baseline: Evaluation | None = None
-) -> None:
+def sites(outcome: Outcome, path: Path, chosen: Evaluation | None = None, baseline: Evaluation | None = None) -> None:
     """Writes the chosen policy's picture as PNG: its thresholds over depth and, if evaluated, the audio tokens left.
 
     Raises:
@@ -67,7 +65,6 @@ def draw_front(outcome: Outcome) -> Figure:
     named = _draw_named(axes, trials, cost, top)
     if judged is not None and cost in judged.costs:
         _draw_judged(axes, trials, judged, cost)
-        named.append((judged.costs[cost], 100 * judged.difference, "chosen"))
     if cost in outcome.budgets:
         label = f"budget {facts.share(outcome.budgets[cost])}"
         axes.axvline(outcome.budgets[cost], color=_BUDGET, lw=1.8, ls=(0, (5, 2)), zorder=3, label=label)
@@ -81,8 +78,11 @@ def draw_front(outcome: Outcome) -> Figure:
         legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    figure.draw_without_rendering()
+    _settle(figure)
     crowd = [(one.costs[cost], min(100 * one.difference, top)) for one in trials]
+    if judged is not None and cost in judged.costs:
+        crowd += [(judged.costs[cost], float(y)) for y in np.linspace(*judged.ci95, 12) * 100]
+    crowd += [(outcome.budgets[cost], float(y)) for y in np.linspace(bottom, top, 30) if cost in outcome.budgets]
     place(axes, named, crowd)
     return figure
 
@@ -117,7 +117,7 @@ def draw_sites(outcome: Outcome, chosen: Evaluation | None = None, baseline: Eva
     if len(policy.sites) <= max(8, layers // 2):
         wide = any(site.window > 1 for site in policy.sites)
         texts = [f"{site.threshold:.2f}" + (f", w{site.window}" if wide else "") for site in policy.sites]
-        figure.draw_without_rendering()
+        _settle(figure)
         place(lower, [(site.layer, site.threshold, text) for site, text in zip(policy.sites, texts, strict=True)], [])
     return figure
 
@@ -127,6 +127,12 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.subplots()
     _style(axes)
     return figure, axes
+
+
+def _settle(figure: Figure) -> None:
+    """Lays the figure out for good: labels placed afterwards must not move what they were placed by."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def _style(axes: Axes) -> None:
@@ -151,8 +157,8 @@ def _limits(outcome: Outcome, trials: list[TrialResult], judged: Judgement | Non
 def _draw_best(axes: Axes, points: list[tuple[float, float]], top: float) -> None:
     axes.step(*zip(*points, strict=True), where="post", color=_FRONT, lw=1.8, zorder=4)
     axes.plot(*zip(*points, strict=True), "s", color=_FRONT, ms=6, zorder=5, label="front: best within the budget")
-    beyond = [x for x, y in points if y > top]
-    axes.plot(beyond, [top] * len(beyond), "^", color=_FRONT, ms=7, zorder=5, clip_on=False)
+    for x in [x for x, y in points if y > top]:
+        axes.plot(x, top, "^", color=_FRONT, ms=7, zorder=5, clip_on=False)
 
 
 def _draw_trials(axes: Axes, trials: list[TrialResult], cost: str, top: float) -> None:
@@ -189,8 +195,8 @@ def _draw_judged(axes: Axes, trials: list[TrialResult], judged: Judgement, cost:
     x, y = judged.costs[cost], 100 * judged.difference
     low, high = (100 * bound for bound in judged.ci95)
     for one in [one for one in trials if one.policy.hash == judged.policy.hash][:1]:
-        look = {"color": "none", "mec": _CHOSEN, "mew": 1.6, "ms": 12, "label": "chosen, as the search saw it"}
-        axes.plot([one.costs[cost]], [100 * one.difference], "o", **look)
+        look: dict[str, Any] = {"color": "none", "mec": _CHOSEN, "mew": 1.6, "ms": 12}
+        axes.plot(one.costs[cost], 100 * one.difference, "o", label="chosen, as the search saw it", **look)
     label = f"chosen, on {judged.split} (n = {judged.n}, 95% interval)"
     axes.vlines(x, low, high, color=_CHOSEN, lw=1.8, zorder=6)
     axes.plot([x, x], [low, high], "_", color=_CHOSEN, ms=9, mew=1.8, zorder=6)

@@ -14,7 +14,7 @@ from tuner.search.settings import Settings
 
 
 def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
-    """Writes `policies/<model>-<task>-<budget>.yaml` and a copy in the run folder; returns the outcome with its path."""
+    """Writes the chosen policy, if there is one, to the policies and the run folder; returns where it went too."""
     if outcome.chosen is None:
         return outcome
     judged = {one.split: one for one in outcome.judgements if one.policy.hash == outcome.chosen.hash}
@@ -35,7 +35,11 @@ def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
                 "run": outcome.run.name,
                 "trial": trial.number,
                 "seed": settings.seed,
-                **{name: outcome.settings[name] for name in ("torch", "transformers", "optuna") if name in outcome.settings},
+                **{
+                    name: outcome.settings[name]
+                    for name in ("torch", "transformers", "optuna")
+                    if name in outcome.settings
+                },
             },
         }
     )

@@ -20,6 +20,12 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
+def best_quality(trials: Sequence[TrialResult], cost: str) -> TrialResult | None:
+    """The feasible trial of the best quality, the cheaper of equal ones."""
+    feasible = [trial for trial in trials if trial.feasible]
+    return min(feasible, key=lambda trial: (trial.difference, trial.costs[cost]), default=None)
+
+
 def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[TrialResult]:
     """The feasible front and, while there are fewer than `count`, the fronts behind it.
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tuner.errors import SearchError
 from tuner.policy import MergeSite
+from tuner.shipped import shipped
 
 STEP = 0.01  # of thresholds: finer differences drown in noise and make policies hard to read
 Params = dict[str, float | int]
@@ -101,7 +102,9 @@ class SearchSpace(_Strict):
             raise SearchError(f"{path} is not YAML: {error}") from error
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()[:4])
-            raise SearchError(f"{path} is not a search space: {problems}. Compare with search_spaces/dual.yaml") from error
+            raise SearchError(
+                f"{path} is not a search space: {problems}. Compare with search_spaces/dual.yaml"
+            ) from error
 
     def distributions(self, layers: int) -> dict[str, BaseDistribution]:
         """What is free, by parameter name, for a model of so many decoder layers."""
@@ -150,9 +153,9 @@ class SearchSpace(_Strict):
             for slot, site in zip(slots, sites, strict=True):
                 values = {"layer": site.layer, "threshold": site.threshold, "window": site.window}
                 params.update({f"{key}.{slot}": value for key, value in values.items() if f"{key}.{slot}" in free})
-            if all(_holds(free[name], value) for name, value in params.items()):
-                if self.sites_of(params, layers) == sites:
-                    return params
+            inside = all(_holds(free[name], value) for name, value in params.items())
+            if inside and self.sites_of(params, layers) == sites:
+                return params
         return None
 
     def _strong(self, name: str, distribution: BaseDistribution) -> float | int:
@@ -237,14 +240,9 @@ def _find(name: str) -> Path:
         if not given.is_file():
             raise SearchError(f"there is no search space file {given}")
         return given
-    for folder in shipped_folders():
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    known = sorted({path.stem for folder in shipped_folders() for path in folder.glob("*.yaml")})
-    raise SearchError(f"there is no search space {name!r}; shipped: {', '.join(known)}; or give the path of a YAML file")
-
-
-def shipped_folders() -> list[Path]:
-    """Where shipped spaces are: beside the package in a checkout, inside it in an installed wheel."""
-    package = Path(__file__).parents[1]
-    return [folder for folder in (package.parent / "search_spaces", package / "search_spaces") if folder.is_dir()]
+    known = shipped("search_spaces")
+    if name not in known:
+        raise SearchError(
+            f"there is no search space {name!r}; shipped: {', '.join(sorted(known))}; or give the path of a YAML file"
+        )
+    return known[name]

@@ -1,0 +1,76 @@
+"""The evaluator: the same answers whatever the batch, and a way on when memory runs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tuner import loading
+from tuner.data.sources import load
+from tuner.errors import ModelError
+from tuner.evaluate.costing import Costing, ratios
+from tuner.evaluate.evaluator import Evaluator
+from tuner.evaluate.records import Evaluation
+from tuner.loading import LoadedModel
+from tuner.policy import MergeSite, Policy
+from tuner.tasks.asr import TASK
+
+SITES = (MergeSite(layer=0, threshold=0.9), MergeSite(layer=8, threshold=0.7, window=3))
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return loading.load("reference", device="cpu")
+
+
+def evaluator(loaded: LoadedModel, batch_size: int) -> Evaluator:
+    return Evaluator(loaded, TASK, load("reference", split="search", limit=6), batch_size)
+
+
+def test_answers_and_lengths_do_not_depend_on_the_batch(loaded: LoadedModel) -> None:
+    policy = Policy.for_model(loaded.model, SITES)
+    alone, together = evaluator(loaded, 1).evaluate(policy), evaluator(loaded, 4).evaluate(policy)
+    assert alone.records == together.records
+    assert [record.id for record in alone.records] == [
+        one.id for one in load("reference", split="search", limit=6).utterances
+    ]
+
+
+def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:
+    policy, judge = Policy.for_model(loaded.model, SITES), evaluator(loaded, 4)
+    identity = judge.evaluate(Policy.for_model(loaded.model))
+    costing = Costing.of(loaded, judge.encoder_flops())
+    whole, prefill = (costing.count(one) for one in (judge.evaluate(policy), judge.prefill(policy)))
+    np.testing.assert_array_equal(whole["prefill_flops"], prefill["prefill_flops"])
+    np.testing.assert_array_equal(whole["kv_cache"], prefill["kv_cache"])
+    found = ratios(whole, costing.count(identity))
+    assert 0 < found["prefill_flops_audio"] < found["prefill_flops"] < found["end_to_end_flops"] < 1
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, whole = evaluator(loaded, 6), evaluator(loaded, 2).evaluate(Policy.for_model(loaded.model))
+    generate = loaded.model.generate
+
+    def small_device(**inputs: Any) -> Any:
+        if len(inputs["input_ids"]) > 2:
+            raise torch.OutOfMemoryError("no more memory")
+        return generate(**inputs)
+
+    monkeypatch.setattr(loaded.model, "generate", small_device)
+    assert judge.evaluate(Policy.for_model(loaded.model)).records == whole.records
+    assert judge.batch_size == 2
+
+    def no_device(**_: Any) -> Any:
+        raise torch.OutOfMemoryError("no more memory")
+
+    monkeypatch.setattr(loaded.model, "generate", no_device)
+    with pytest.raises(ModelError, match="single utterance"):
+        judge.evaluate(Policy.for_model(loaded.model))
+
+
+def test_records_survive_a_file(loaded: LoadedModel) -> None:
+    evaluation = evaluator(loaded, 4).evaluate(Policy.for_model(loaded.model))
+    assert Evaluation.from_json(evaluation.to_json()) == evaluation

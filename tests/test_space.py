@@ -1,0 +1,95 @@
+"""Search spaces: what they draw, what they can express, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tuner.errors import SearchError
+from tuner.policy import MergeSite
+from tuner.search.presets import presets
+from tuner.search.space import SearchSpace
+
+SHIPPED = ["dual", "input", "ladder"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("layers", [2, 12, 32])
+def test_every_draw_is_a_valid_policy_of_that_depth(name: str, layers: int) -> None:
+    space = SearchSpace.load(name)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(50):
+        sites = space.draw(study.ask(), layers)
+        places = [site.layer for site in sites]
+        assert places == sorted(set(places))
+        assert all(0 <= place < layers for place in places)
+        assert all(site.threshold <= 1 for site in sites)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_identity_can_be_drawn_and_the_strongest_policy_merges_first_and_most(name: str) -> None:
+    space = SearchSpace.load(name)
+    identity = space.identity(12)
+    assert identity is not None
+    assert space.sites_of(identity, 12) == ()
+    strongest = space.strongest(12)
+    assert strongest[0].layer == 0
+    lows = [d.low for n, d in space.distributions(12).items() if n.startswith("threshold")]  # type: ignore[attr-defined]
+    assert min(site.threshold for site in strongest) == pytest.approx(min(lows))
+
+
+def test_known_policies_are_expressed_exactly_or_not_at_all() -> None:
+    dual = SearchSpace.load("dual")
+    for sites in presets(12).values():
+        params = dual.express(sites, 12)
+        assert params is not None
+        assert dual.sites_of(params, 12) == sites
+    deep_alone = (MergeSite(layer=6, threshold=0.7, window=3),)
+    params = dual.express(deep_alone, 12)
+    assert params is not None
+    assert dual.sites_of(params, 12) == deep_alone
+    for beyond in (
+        (MergeSite(layer=0, threshold=0.1, window=1),),  # below the range
+        (MergeSite(layer=0, threshold=0.8, window=2),),  # a window that is no choice
+        tuple(MergeSite(layer=layer, threshold=0.8) for layer in (0, 3, 6)),  # more sites than there are
+    ):
+        assert dual.express(beyond, 12) is None
+    assert SearchSpace.load("ladder").express(presets(12)["paper 0.8/0.7"], 12) is None
+
+
+def test_presets_keep_the_papers_share_of_the_depth() -> None:
+    assert [site.layer for site in presets(32)["paper 0.8/0.7"]] == [0, 29]
+    assert [site.layer for site in presets(12)["paper 0.8/0.7"]] == [0, 11]
+
+
+def test_ladder_thresholds_are_interpolated_between_start_and_last_layer() -> None:
+    params = {"start": 2, "every": 3, "threshold.0": 0.9, "threshold.1": 0.7, "threshold.2": 0.5, "window": 1}
+    sites = SearchSpace.load("ladder").sites_of(params, 12)
+    assert [site.layer for site in sites] == [2, 5, 8, 11]
+    assert [site.threshold for site in sites] == pytest.approx([0.9, 0.7667, 0.6333, 0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("schema: 1\nname: x\nsites: [{layer: 0, threshold: {low: 0.9, high: 0.5}}]", "above high"),
+        ("schema: 1\nname: x\nsites: [{layer: 0, threshold: 0.5, tau: 1}]", "tau"),
+        ("schema: 2\nname: x\nsites: [{layer: 0, threshold: 0.5}]", "schema"),
+        ("schema: 1\nname: x", "sites or a ladder"),
+        ("a: [", "not YAML"),
+        ("!!python/object/apply:os.system [echo]", "not YAML"),
+    ],
+)
+def test_a_bad_file_is_refused_by_name_and_reason(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(text)
+    with pytest.raises(SearchError, match=problem) as caught:
+        SearchSpace.load(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_name_lists_what_is_shipped() -> None:
+    with pytest.raises(SearchError, match="dual, input, ladder"):
+        SearchSpace.load("duall")

@@ -1,0 +1,121 @@
+"""Affinity pooling: which neighbouring tokens form a group, and the mean of each group.
+
+Pure tensor maths that knows no model. There is no loop over tokens; the only host sync is the one that learns how long
+the result is. Method: https://arxiv.org/abs/2604.06871.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, pad
+
+Position = Literal["first", "middle", "last"]
+
+
+def joins(hidden: Tensor, mergeable: Tensor, threshold: float, window: int) -> Tensor:
+    """Tells which tokens join the group that is open when they are reached.
+
+    A token joins when its greatest cosine similarity to the last `window` members of the open group is at least
+    `threshold`; otherwise it opens a new group.
+
+    Args:
+        hidden: [batch, tokens, hidden], any floating dtype; compared in float32.
+        mergeable: [batch, tokens] bool. Every other token is a group of its own, so no group reaches across it.
+        threshold: cosine similarity, -1 to 1.
+        window: how many of the group's last members are looked at, at least 1.
+
+    Returns:
+        [batch, tokens] bool, False where a token opens a group.
+    """
+    nearest = _nearest_similar(normalize(hidden.float(), dim=-1), mergeable, threshold, window)
+    if window == 1:
+        return nearest == 1
+    size_before = pad(_open_group_sizes(nearest, window)[:, :-1], (1, 0))
+    return nearest <= size_before
+
+
+def _nearest_similar(unit: Tensor, mergeable: Tensor, threshold: float, window: int) -> Tensor:
+    """[batch, tokens]: how far back the nearest similar token is, `window + 1` where none is within the window."""
+    nearest = torch.full(mergeable.shape, window + 1, device=unit.device)
+    for distance in range(min(window, unit.shape[1] - 1), 0, -1):
+        cosine = (unit[:, distance:] * unit[:, :-distance]).sum(-1).clamp(-1, 1)
+        similar = (cosine >= threshold) & mergeable[:, distance:] & mergeable[:, :-distance]
+        nearest[:, distance:].masked_fill_(similar, distance)
+    return nearest
+
+
+def _open_group_sizes(nearest: Tensor, window: int) -> Tensor:
+    """[batch, tokens]: size of the open group after each token, counted up to `window`.
+
+    Whether a token joins depends only on that size before it: the similar token must be a member, `nearest <= size`.
+    So every token is a function from size to size, and the functions of a stretch of tokens compose into one. Doubling
+    the stretch (Hillis & Steele's prefix scan) gives all prefixes in log2(tokens) steps.
+    """
+    sizes = torch.arange(1, window + 1, device=nearest.device)
+    grown = (sizes + 1).clamp(max=window)
+    after = torch.where(sizes >= nearest[..., None], grown, 1) - 1  # [batch, tokens, size before - 1] -> size after - 1
+    stretch = 1
+    while stretch < after.shape[1]:
+        composed = after[:, stretch:].gather(-1, after[:, :-stretch])
+        after = torch.cat([after[:, :stretch], composed], dim=1)
+        stretch *= 2
+    # The first token opens a group whatever came before it, so every start gives the same answer.
+    return after[..., 0] + 1
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of neighbouring tokens, in time order, each row right-aligned so that its last token stays last.
+
+    Attributes:
+        place: [batch, tokens] place of each token in its group, 0 for the first member.
+        last: [batch, groups] index of each group's last member (0 in slots that no group fills).
+        sizes: [batch, groups] members of each group (1 in slots that no group fills).
+        real: [batch, groups] bool, False in the slots on the left that no group fills.
+        largest: size of the largest group; 1 means that nothing was merged.
+        full: whether every slot of every row is filled.
+    """
+
+    place: Tensor
+    last: Tensor
+    sizes: Tensor
+    real: Tensor
+    largest: int
+    full: bool
+
+    @classmethod
+    def form(cls, joined: Tensor, real: Tensor) -> Groups:
+        """Forms the groups that `joined` [batch, tokens] describes; tokens that are not `real` are dropped."""
+        index = torch.arange(joined.shape[1], device=joined.device)
+        place = index - torch.where(joined, 0, index).cummax(dim=1).values
+        ends = real & ~pad(joined[:, 1:], (0, 1))
+        counts = ends.sum(dim=1)
+        longest, shortest, largest = torch.stack([counts.max(), counts.min(), place.max() + 1]).tolist()
+        last = torch.where(ends, index, -1).sort(dim=1).values[:, joined.shape[1] - longest :]
+        filled = last >= 0
+        last = last.clamp(min=0)
+        sizes = torch.where(filled, place.gather(1, last) + 1, 1)
+        return cls(place, last, sizes, filled, largest, full=longest == shortest)
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Means of the members, taken in float32: [batch, tokens, hidden] -> [batch, groups, hidden], same dtype.
+
+        Running sums by doubling, not `scatter_add`: the result must not depend on the order of a GPU's atomic adds.
+        """
+        sums = hidden.float()
+        reach = 1
+        while reach < self.largest:
+            earlier = pad(sums[:, :-reach], (0, 0, reach, 0))
+            sums = torch.where((self.place >= reach)[..., None], sums + earlier, sums)
+            reach *= 2
+        totals = sums.gather(1, self.last[..., None].expand(-1, -1, hidden.shape[-1]))
+        return (totals / self.sizes[..., None]).to(hidden.dtype)
+
+    def member(self, position: Position) -> Tensor:
+        """[batch, groups]: index of the member whose position the group keeps (the earlier of two middle ones)."""
+        back = {"first": self.sizes - 1, "middle": self.sizes // 2, "last": torch.zeros_like(self.sizes)}[position]
+        return self.last - back

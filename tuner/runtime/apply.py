@@ -1,0 +1,137 @@
+"""Hooks that merge audio tokens inside a model's decoder, and their removal.
+
+A hook on the model reads each prompt; hooks on the decoder layers from the first merge site on adjust what these are
+given. No model code is replaced, and `Handle.remove` leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from tuner.errors import ModelError, PolicyError
+from tuner.policy import MergeSite
+from tuner.runtime.affinity import Position
+from tuner.runtime.forward import ForwardPass
+from tuner.runtime.models import SpeechModel, describe
+from tuner.runtime.prompt import read_prompt
+
+_ATTENTIONS = ("sdpa", "eager")
+
+
+@dataclass(frozen=True)
+class PrefillLengths:
+    """How many tokens each decoder layer processed in a prefill; on the model's device, counted without padding.
+
+    Attributes:
+        tokens: [batch, layers] prompt tokens.
+        audio_tokens: [batch, layers] audio tokens among them.
+    """
+
+    tokens: Tensor
+    audio_tokens: Tensor
+
+
+def apply(model: Any, sites: Sequence[MergeSite], position: Position = "first", min_audio_tokens: int = 0) -> Handle:
+    """Makes a model merge audio tokens at `sites` whenever it runs, until the handle is removed.
+
+    Args:
+        model: a transformers speech LLM (see `tuner.runtime.models.describe`).
+        sites: merge sites, layers strictly increasing; with none, lengths are recorded and nothing else changes.
+        position: which original position a merged token keeps.
+        min_audio_tokens: utterances with fewer audio tokens are left alone.
+
+    Raises:
+        ModelError: if the model is not one that can be merged in.
+        PolicyError: if the model already has a policy or lacks a site's layer.
+    """
+    speech = describe(model)
+    if any(isinstance(getattr(hook, "__self__", None), Handle) for hook in model._forward_pre_hooks.values()):
+        raise PolicyError(f"this {speech.architecture} already has a policy. Call remove() on its handle first.")
+    if sites:
+        _check_sites(speech, sites)
+    return Handle(speech, sites, position, min_audio_tokens)
+
+
+def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
+    if sites[-1].layer >= speech.num_layers:
+        raise PolicyError(
+            f"merge site at layer {sites[-1].layer}, but {speech.architecture} has layers 0 to {speech.num_layers - 1}."
+        )
+    attention = speech.decoder.config._attn_implementation
+    if attention not in _ATTENTIONS:
+        raise ModelError(
+            f"merging is not supported with attention {attention!r}. Load the model with attn_implementation='sdpa' or "
+            "'eager'."
+        )
+    others = set(getattr(speech.text_config, "layer_types", None) or ()) - {"full_attention"}
+    if others:
+        raise ModelError(f"{speech.architecture} has layers of {sorted(others)}; merging needs full_attention in all.")
+
+
+class Handle:
+    """A policy at work in a model. One forward pass at a time, as usual for a model's hooks.
+
+    Attributes:
+        lengths: what the layers processed in the most recent prefill (a pass that starts a conversation or brings new
+            audio); None before the first, or when its inputs did not tell where the audio is.
+    """
+
+    def __init__(
+        self, speech: SpeechModel, sites: Sequence[MergeSite], position: Position, min_audio_tokens: int
+    ) -> None:
+        self.lengths: PrefillLengths | None = None
+        self._speech = speech
+        self._sites = {site.layer: site for site in sites}
+        self._position = position
+        self._min_audio_tokens = min_audio_tokens
+        self._argument_names = tuple(inspect.signature(speech.root.forward).parameters)
+        self._pass: ForwardPass | None = None
+        self._hooks = [
+            speech.root.register_forward_pre_hook(self._begin, with_kwargs=True),
+            speech.root.register_forward_hook(self._end, always_call=True),
+        ]
+        for layer in range(min(self._sites, default=speech.num_layers), speech.num_layers):
+            enter = partial(self._enter_layer, layer)
+            self._hooks.append(speech.layers[layer].register_forward_pre_hook(enter, with_kwargs=True))
+
+    def remove(self) -> None:
+        """Takes the policy out of the model and leaves nothing behind. Calling it again does nothing."""
+        while self._hooks:
+            self._hooks.pop().remove()
+
+    def _begin(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._pass = None
+        inputs = dict(zip(self._argument_names, args, strict=False)) | kwargs
+        try:
+            prompt = read_prompt(inputs, self._speech.audio_token_id, self._min_audio_tokens)
+        except PolicyError:
+            if self._sites:
+                raise
+            self.lengths = None  # an identity policy stands in nobody's way
+            return
+        self._pass = ForwardPass(prompt, self._speech.decoder.config, self._sites, self._position)
+
+    def _enter_layer(
+        self, layer: int, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if self._pass is None:
+            raise PolicyError(
+                f"the decoder was called around {self._speech.architecture}, so it is not known which positions are "
+                "audio. Call the model itself, or remove the policy."
+            )
+        return self._pass.enter(layer, args, kwargs)
+
+    def _end(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
+        current, self._pass = self._pass, None
+        if current is None or output is None:  # no output: the forward pass raised
+            return
+        current.finish()
+        lengths = current.lengths(self._speech.num_layers)
+        if lengths is not None:
+            self.lengths = PrefillLengths(*lengths)

@@ -1,0 +1,118 @@
+"""A KV cache whose layers hold different lengths, and still says how many tokens it stands for.
+
+`generate()` and the decoders ask a cache how long it is in order to place the next token. After a merge that is no
+longer the number of entries held. `remember` puts a mixin over the cache's own class, so caches that users made work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cache as memoize
+
+import torch
+from torch import Tensor
+from transformers import Cache
+
+from tuner.errors import PolicyError
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a layer's cache holds of the first `tokens` tokens of a conversation.
+
+    Attributes:
+        tokens: how many tokens of the original sequence, padding included.
+        entries: how many cache entries stand for them.
+        real: [batch, entries] bool, False for padding; None when all are real.
+    """
+
+    tokens: int = 0
+    entries: int = 0
+    real: Tensor | None = None
+
+    def followed_by(self, newer: Held) -> Held:
+        """This and what is held of the tokens that came next."""
+        known = self.real if newer.real is None else newer.real
+        real = None if known is None else torch.cat([self._real_like(known), newer._real_like(known)], dim=1)
+        return Held(self.tokens + newer.tokens, self.entries + newer.entries, real)
+
+    def up_to(self, tokens: int, attention_mask: Tensor | None) -> Held:
+        """This and the unmerged tokens up to `tokens`; `attention_mask` [batch, >= tokens] is 0 for padding."""
+        new = tokens - self.tokens
+        if new == 0:
+            return self
+        real = None if attention_mask is None else attention_mask[:, self.tokens : tokens].bool()
+        return self.followed_by(Held(new, new, real))
+
+    def _real_like(self, known: Tensor) -> Tensor:
+        return known.new_ones(len(known), self.entries) if self.real is None else self.real
+
+
+def site_before(layer: int, sites: Iterable[int]) -> int | None:
+    """The deepest of the `sites` that `layer` lies behind, or None."""
+    return max((site for site in sites if site <= layer), default=None)
+
+
+def remember(cache: Cache, held: dict[int, Held]) -> None:
+    """Makes `cache` remember what its layers hold, by the merge site they lie behind."""
+    if not isinstance(cache, MergedCache):
+        cache.__class__ = _merged_class(type(cache))  # type: ignore[arg-type]
+    cache.held = held
+
+
+class MergedCache(Cache):  # type: ignore[misc]  # transformers is untyped
+    """Mixin for a cache that holds a merged prompt."""
+
+    held: dict[int, Held]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens the layer's entries stand for, as if nothing had been merged."""
+        site = site_before(layer_idx, self.held)
+        merged_away = 0 if site is None else self.held[site].tokens - self.held[site].entries
+        return int(super().get_seq_length(layer_idx)) + merged_away
+
+    def get_query_offset(self, layer_idx: int = 0) -> int:
+        """Entries the layer really holds: what attention masks are made for."""
+        return int(super().get_seq_length(layer_idx))
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Removes the newest tokens; the merged part of the prompt cannot be cut."""
+        decoded = self.get_seq_length() - max(held.tokens for held in self.held.values())
+        if abs(tokens_to_remove) > decoded:
+            raise PolicyError(
+                f"cannot crop {abs(tokens_to_remove)} tokens from this cache: only the newest {decoded} came after the "
+                "merged prompt. Remove the policy to edit prompts in the cache, or prefill again."
+            )
+        super().crop(tokens_to_remove)
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keeps the masks in step with the beams."""
+        super().reorder_cache(beam_idx)
+        self._each_mask(lambda real: real.index_select(0, beam_idx.to(real.device)))
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Keeps the masks in step with the batch."""
+        super().batch_repeat_interleave(repeats)
+        self._each_mask(lambda real: real.repeat_interleave(repeats, dim=0))
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keeps the masks in step with the batch."""
+        super().batch_select_indices(indices)
+        self._each_mask(lambda real: real[indices])
+
+    def reset(self) -> None:
+        """Empties the cache, which makes it an ordinary one again."""
+        super().reset()
+        del self.held
+        self.__class__ = type(self).__bases__[1]
+
+    def _each_mask(self, change: Callable[[Tensor], Tensor]) -> None:
+        for site, held in self.held.items():
+            if held.real is not None:
+                self.held[site] = replace(held, real=change(held.real))
+
+
+@memoize
+def _merged_class(cache_class: type) -> type:
+    return type(f"Merged{cache_class.__name__}", (MergedCache, cache_class), {})

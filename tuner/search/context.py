@@ -1,0 +1,103 @@
+"""What every step of a search shares: model, speech, space, run folder and the memory of what was judged."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from tuner import loading
+from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.evaluator import Evaluator
+from tuner.evaluate.records import Evaluation
+from tuner.policy import MergeSite, Policy
+from tuner.search.presets import presets
+from tuner.search.runfolder import RunFolder
+from tuner.search.settings import Settings
+from tuner.search.space import SearchSpace
+from tuner.search.splits import load_splits
+from tuner.search.watch import Watcher
+from tuner.tasks import base
+
+BASELINE = "baseline"
+PACKAGES = ("torch", "transformers", "optuna", "jiwer", "speech-token-tuner")
+
+
+class Context:
+    """Loads all that a search needs; raises TunerError before any work is done when something is wrong with it."""
+
+    def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
+        self.settings, self.watcher = settings, watcher
+        self.task = base.get(settings.task)
+        self.space = SearchSpace.load(settings.space)
+        self.loaded = loading.load(
+            settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
+        )
+        self.layers = self.loaded.speech.num_layers
+        self.splits = load_splits(settings, self.loaded)
+        self.baseline = self.policy(())
+        self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
+        self.evaluator = self.evaluator_for(self.splits.search)
+        if resume is None:
+            self.folder = RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
+        else:
+            self.folder = RunFolder.reopen(resume)
+
+    def policy(self, sites: tuple[MergeSite, ...]) -> Policy:
+        """A policy of this search with these sites."""
+        return Policy.for_model(
+            self.loaded.model,
+            sites,
+            model_id=self.loaded.id,
+            name=self.settings.policy_name,
+            task=self.task.name,
+            position=self.space.position,
+            min_audio_tokens=self.space.min_audio_tokens,
+        )
+
+    def evaluator_for(self, data: UtteranceSet) -> Evaluator:
+        """An evaluator on other speech, with the batch size that is known to fit."""
+        size = self.evaluator.batch_size if hasattr(self, "evaluator") else self.settings.batch_size
+        return Evaluator(self.loaded, self.task, data, size)
+
+    def evaluate(
+        self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None
+    ) -> Evaluation:
+        """Each distinct policy once: what the run folder holds under `part` is not run again."""
+        found = self.folder.find(part, policy.hash)
+        if found is not None:
+            return found[1]
+        evaluation = evaluator.evaluate(policy, progress)
+        self.folder.save(part, policy, evaluation)
+        return evaluation
+
+    def identity(self) -> dict[str, str]:
+        """What a resumed run must share with the run it continues."""
+        return {
+            "model": f"{self.loaded.id} {self.baseline.model.fingerprint}",
+            "data": self.splits.digest,
+            "space": self.space.fingerprint,
+            "task": self.task.name,
+            "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Versions and device, for the record."""
+        device = self.loaded.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+        return {
+            **{package: _version(package) for package in PACKAGES},
+            "python": platform.python_version(),
+            "device": f"{device.type} {name}".strip(),
+            "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
+        }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,54 @@
+"""Re-validation on speech the search never saw: the finalists on the selection split, the choice on the test split."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.costing import Costing
+from tuner.policy import Policy
+from tuner.search import selection
+from tuner.search.context import BASELINE, Context
+from tuner.search.judge import Judge
+from tuner.search.outcome import Judgement, TrialResult
+
+log = logging.getLogger(__name__)
+
+
+def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judgement], Judgement | None]:
+    """Judges the finalists, chooses one, and measures it once on the test split with the presets beside it.
+
+    Returns all judgements, and the chosen one of the selection split; None when nothing keeps the budget.
+    """
+    cost = context.settings.main_cost
+    finalists = selection.finalists(trials, cost, context.settings.finalists)
+    if not finalists:
+        log.warning("no trial met the budget; more trials or another --space may")
+        return [], None
+    judgements = _judge(
+        context,
+        "selection",
+        context.splits.selection,
+        [(one.label or f"trial {one.number}", one.policy) for one in finalists],
+    )
+    best = selection.choose(judgements, cost)
+    if best is None:
+        log.warning("no finalist kept the budget on the selection split; search with a slightly lower budget")
+    elif context.splits.test is not None:
+        presets = [(name, policy) for name, policy in context.presets.items() if policy.hash != best.policy.hash]
+        judgements += _judge(context, "test", context.splits.test, [(best.label, best.policy), *presets])
+    return judgements, best
+
+
+def _judge(context: Context, part: str, data: UtteranceSet, policies: Sequence[tuple[str, Policy]]) -> list[Judgement]:
+    """The baseline's judgement, then each policy's."""
+    evaluator = context.evaluator_for(data)
+    context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(data.utterances))
+    advance = context.watcher.advance
+    baseline = context.evaluate(part, context.baseline, evaluator, advance)
+    judge = Judge(baseline, Costing.of(context.loaded, evaluator.encoder_flops()), context.settings.budgets)
+    judgements = [judge.judgement(BASELINE, context.baseline, baseline)]
+    for label, policy in policies:
+        judgements.append(judge.judgement(label, policy, context.evaluate(part, policy, evaluator, advance)))
+    return judgements
