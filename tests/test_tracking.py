@@ -56,7 +56,7 @@ def test_a_study_is_mirrored_once_even_when_resumed(tmp_path: Path, capfd: pytes
         tracker.trial(replace(result, on_front=False, costs={**result.costs, "wer@x (%)": 1.0, "bad": float("nan")}))
     artifact = tmp_path / "report.md"
     artifact.write_text("# Report")
-    tracker.finish(outcome, [artifact])
+    tracker.finish(outcome, [tmp_path / "missing.csv", artifact])
     tracker.close("FINISHED")
 
     client = MlflowClient(tracking_uri=tracker.uri)
@@ -77,7 +77,7 @@ def test_a_study_is_mirrored_once_even_when_resumed(tmp_path: Path, capfd: pytes
     assert parent.data.metrics["test/difference_high"] == pytest.approx(0.009)
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["report.md"]
     assert sorted(path.name for path in runs.iterdir()) == ["artifacts", "mlflow.db"]
-    assert "".join(capfd.readouterr()) == ""
+    assert "".join(capfd.readouterr()) == ""  # MLflow prints nothing
 
 
 @pytest.mark.slow
@@ -107,24 +107,25 @@ def test_a_store_that_vanishes_is_warned_about_once_and_caught_up_with(
     assert sorted(run.data.tags.get("trial", "parent") for run in runs) == ["0", "1", "2", "parent"]
 
 
-@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:{port}", "postgresql://me:secret@127.0.0.1:{port}/x"])
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "never answers"])
 def test_a_dead_server_costs_seconds_and_raises_nothing(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hangs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     import mlflow
 
     assert mlflow
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(port=port))
-    start = time.monotonic()
-    tracker = opened(tmp_path / "runs")
-    tracker.trial(finished().trials[0])
-    tracker.finish(finished(), [tmp_path / "missing.md"])
-    tracker.close("FAILED")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if hangs:
+            server.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.getsockname()[1]}")
+        start = time.monotonic()
+        tracker = opened(tmp_path / "runs")
+        tracker.trial(finished().trials[0])
+        tracker.finish(finished(), [])
+        tracker.close("FAILED")
 
-    assert time.monotonic() - start < 20  # 8 at most on an idle machine
+    assert time.monotonic() - start < 15
     assert (tracker.active, tracker.run_id, tracker.uri) == (False, None, "")
     assert "goes on without" in caplog.text
     assert "secret" not in "".join(record.message for record in caplog.records if record.name == "tuner.tracking")

@@ -127,11 +127,11 @@ class Tracker:
 
             start = partial(tracker._start, MlflowClient, uri, (runs / "artifacts").resolve().as_uri())
             client = _within(tracker._patience, partial(start, experiment, run_name, params, tags, resume_run_id))
-        except ImportError as error:
-            log.warning("MLflow cannot be imported (%s), the search is not mirrored; %s", error, _INSTALL)
-            return cls()
         except Exception as error:
-            log.warning("MLflow at %s cannot be used (%s); the search goes on without it", mask(uri), _brief(error))
+            way_out = "" if importlib.util.find_spec("mlflow") else f"; {_INSTALL}"
+            log.warning(
+                "MLflow at %s cannot be used (%s); the search goes on without it%s", mask(uri), _brief(error), way_out
+            )
             return cls()
         tracker.uri, tracker._client = mask(uri), client
         return tracker
@@ -158,6 +158,9 @@ class Tracker:
                 self._call(f"tag of trial {trial.number}", partial(self._tag_front, trial))
         self._call("final values", partial(self._log_outcome, outcome))
         for path in artifacts:
+            if not path.exists():  # no reason to think the server dead
+                log.warning("MLflow: there is no %s to log", path)
+                continue
             self._call(f"artifact {path.name}", partial(self._client.log_artifact, self.run_id, str(path)))
 
     def close(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:

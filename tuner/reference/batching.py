@@ -15,7 +15,7 @@ SHARES = {"orders": 0.08, "digits": 0.08}  # of real speech, where there is any
 
 LONGEST = 8.6  # seconds: slowed down it still fits the window
 SHORT = 2.5  # seconds
-JOINED = 0.2  # share of two clips in a row: long audio, and a change of voice in it
+JOINED = 0.4  # share of clips followed by one or two others: long audio, and a change of voice in it
 
 
 def batches(
@@ -58,7 +58,7 @@ def _pool(
         elif digits is not None and kind > 1 - SHARES["digits"]:
             clips.append(digits.draw(rng))
         elif kind < SHARES["orders"] + JOINED:
-            clips.append(_joined(rng.choice(synthetic), rng.choice(synthetic)))
+            clips.append(_joined(rng.choices(synthetic, k=rng.choice((2, 3)))))
         else:
             clips.append(rng.choice(synthetic))
     clips.sort(key=lambda clip: len(clip.samples) + rng.uniform(0, 4_000))
@@ -74,8 +74,11 @@ def _pool(
     return made
 
 
-def _joined(first: Clip, second: Clip) -> Clip:
-    samples = np.concatenate([first.samples, second.samples])
-    if len(samples) > LONGEST * 16_000:
-        return first
-    return Clip(f"{first.text} {second.text}", samples, "joined")
+def _joined(clips: list[Clip]) -> Clip:
+    """As many of the clips in a row as the window holds."""
+    joined = clips[0]
+    for clip in clips[1:]:
+        if len(joined.samples) + len(clip.samples) <= LONGEST * 16_000:
+            samples = np.concatenate([joined.samples, clip.samples])
+            joined = Clip(f"{joined.text} {clip.text}", samples, "joined")
+    return joined

@@ -1,0 +1,56 @@
+"""The command line: what it refuses and how it says so, and `tune apply`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tuner import MergeSite, Policy, loading
+from tuner.cli import main
+from tuner.data.sources import REFERENCE_MANIFEST
+
+AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "--model and --budget"),
+        (["--model", "reference"], "--model and --budget"),
+        (["--model", "reference", "--budget", "much"], "expected a ratio such as 0.7"),
+        (["--model", "reference", "--budget", "1.2"], "at most 1"),
+        (["--model", "reference", "--budget", "0.7", "--space", "duall"], "shipped: dual, input, ladder"),
+        (["--model", "reference", "--budget", "0.7", "--split", "test"], "test split by its name"),
+        (["--model", "reference", "--budget", "0.7", "--dataset", "./none.jsonl"], "none.jsonl"),
+        (["--model", "reference", "--budget", "0.7", "--device", "abacus"], "try --device cpu"),
+        (["--model", "reference", "--budget", "0.7", "--resume", "runs/none"], "holds no run to resume"),
+        (["--model", "./no-such-folder", "--budget", "0.7"], "cannot load model './no-such-folder'"),
+        (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(arguments: list[str], problem: str, tmp_path: Path) -> None:
+    with CliRunner().isolated_filesystem(tmp_path):
+        result = CliRunner().invoke(main, arguments)
+    assert result.exit_code != 0
+    assert problem in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_the_version_says_which_tune_this_is() -> None:
+    assert "speech-token-tuner" in CliRunner().invoke(main, ["--version"]).output
+
+
+def test_apply_shows_both_transcripts_and_tokens_by_layer(tmp_path: Path) -> None:
+    loaded = loading.load("reference", device="cpu")
+    sites = (MergeSite(layer=0, threshold=0.9), MergeSite(layer=6, threshold=0.7, window=3))
+    Policy.for_model(loaded.model, sites, model_id="reference").save(tmp_path / "policy.yaml")
+    result = CliRunner().invoke(
+        main, ["apply", "--policy", str(tmp_path / "policy.yaml"), "--device", "cpu", str(AUDIO)]
+    )
+    assert result.exit_code == 0, result.output
+    assert "without" in result.output
+    assert "first token" in result.output
+    assert "(0-5)" in result.output
+    assert "(6-11)" in result.output
