@@ -109,6 +109,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
         return
     if not options["model"] or not options["budgets"]:
         raise click.UsageError("a search needs --model and --budget, for example: tune --model reference --budget 0.7")
+    from tuner.report import facts
     from tuner.report.progress import ProgressWatcher
     from tuner.report.tables import final_table
     from tuner.search.run import search
@@ -120,23 +121,20 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     with ProgressWatcher(console, settings.main_cost) as watcher:
         outcome = search(settings, resume, watcher)
     console.print(final_table(outcome))
-    console.print(f"run     {outcome.run}  (report: {outcome.run / 'report' / 'report.html'})")
+    console.print(facts.verdict(outcome), highlight=False)
+    console.print(f"\nreport  {outcome.run / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
     if outcome.policy_file is None:
-        raise click.ClickException(f"no policy met the budget; continue with --resume {outcome.run} --trials N")
-    console.print(f"policy  {outcome.policy_file}\n")
-    console.print(
-        f'    from tuner import Policy\n    policy = Policy.load("{outcome.policy_file}")\n    policy.apply(model)',
-        highlight=False,
-    )
+        raise click.ClickException(f"no policy kept the budget; go on with --resume {outcome.run} and more --trials")
+    console.print(f"policy  {outcome.policy_file}\n\n{facts.loading(outcome)}", highlight=False, soft_wrap=True)
 
 
 @main.command()
-@click.option("--policy", "policy_file", type=PATH, required=True, help="Policy file.")
+@click.option("--policy", "policy_file", required=True, help="Policy file, or the name of a shipped policy.")
 @_model_options
 @click.option("--task", default="asr", show_default=True)
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 def apply(
-    policy_file: Path,
+    policy_file: str,
     model: str | None,
     device: str | None,
     dtype: str,
@@ -188,6 +186,10 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
 
 
 def _log(verbose: bool) -> None:
+    """Warnings on standard error, more on request; other libraries' progress bars would break ours."""
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,
         format="%(message)s",

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tuner.errors import PolicyError
+from tuner.shipped import shipped
 
 if TYPE_CHECKING:
     from tuner.runtime.apply import Handle
@@ -128,11 +129,12 @@ class Policy(_Strict):
 
     @classmethod
     def load(cls, path: str | Path) -> Policy:
-        """Reads a policy file.
+        """Reads a policy file, or a policy that comes with the project by its name (`reference-asr-0.70`).
 
         Raises:
             PolicyError: if it is missing, is not YAML, has unknown or wrong values, or is of a newer schema.
         """
+        path = shipped("policies").get(str(path), path)
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:

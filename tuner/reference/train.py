@@ -26,13 +26,13 @@ WEIGHTS = Path(__file__).parent / "weights"
 @dataclass(frozen=True)
 class Recipe:
     """What fixes a training run. `seconds` is the audio in a batch; learning rates warm up over 100 steps, hold, and
-    fall to zero over the last 40 % of the joint stage."""
+    fall to zero over the second half of the joint stage."""
 
     utterances: int = 26_000
     easy_steps: int = 250
-    ctc_steps: int = 900
-    steps: int = 2_000
-    seconds: float = 160.0
+    ctc_steps: int = 600
+    steps: int = 1_900
+    seconds: float = 120.0
     rate: float = 2e-3
     ctc_weight: float = 0.3
     seed: int = 1
@@ -83,7 +83,7 @@ class Training:
         """Warm up, hold, fall: relative to each stage's own start."""
         r = self.recipe
         since = self.step if self.step < r.ctc_steps else self.step - r.ctc_steps
-        left = (r.ctc_steps + r.steps - self.step) / (0.4 * r.steps)
+        left = (r.ctc_steps + r.steps - self.step) / (0.5 * r.steps)
         return r.rate * min(1.0, (since + 1) / 100, max(left, 0.0))
 
     def train_step(self, batch: list[corpus.Clip]) -> tuple[float, float]:

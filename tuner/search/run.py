@@ -8,6 +8,7 @@ from typing import Literal
 
 from tuner.errors import BudgetError
 from tuner.evaluate.costing import Costing
+from tuner.evaluate.records import Evaluation
 from tuner.report.write import write as write_report
 from tuner.search import export, study
 from tuner.search.context import Context
@@ -47,7 +48,7 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
         export.write_front(context.folder.path / "front", [one for one in trials.results if one.on_front])
         judgements, best = validate(context, trials.results)
         outcome = _outcome(context, trials, judgements, best, time.monotonic() - began)
-        artifacts = write_report(outcome, context.folder.path / "report")
+        artifacts = write_report(outcome, context.folder.path / "report", *_for_picture(context, outcome))
         tracker.finish(outcome, [*artifacts, *([outcome.policy_file] if outcome.policy_file else [])])
         status = "KILLED" if trials.interrupted else "FINISHED"
         return outcome
@@ -91,6 +92,16 @@ def _refuse_infeasible(context: Context, judge: Judge) -> None:
                 f"{context.space.name!r} can reach on this speech is {bounds[name]:.3f}. Raise the budget, or use a "
                 "space with lower thresholds or earlier layers"
             )
+
+
+def _for_picture(context: Context, outcome: Outcome) -> tuple[Evaluation | None, Evaluation | None]:
+    """The chosen policy's and the baseline's evaluations on the last split both were judged on."""
+    part = "selection" if context.splits.test is None else "test"
+    if outcome.chosen is None:
+        return None, None
+    found = [context.folder.find(part, policy.hash) for policy in (outcome.chosen, context.baseline)]
+    chosen, baseline = (None if one is None else one[1] for one in found)
+    return chosen, baseline
 
 
 def _outcome(

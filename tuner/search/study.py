@@ -34,7 +34,9 @@ def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler
         SearchError: when the study in the storage was made for something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = RDBStorage(storage_url, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = RDBStorage(storage_url, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
     study = optuna.create_study(
         storage=storage, study_name=NAME, directions=["minimize", "minimize"], load_if_exists=True
     )
