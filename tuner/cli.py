@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.table import Table
@@ -95,7 +97,7 @@ class _Commands(click.Group):
 @click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
-@click.option("--resume", type=PATH, help="Folder of a run to continue.")
+@click.option("--resume", type=PATH, help="Folder of a run to continue; other options are then taken from it.")
 @click.pass_context
 def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
     """Finds where and how strongly a speech LLM's audio tokens can be merged under a hard budget.
@@ -107,15 +109,22 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     _log(verbose)
     if ctx.invoked_subcommand is not None:
         return
-    if not options["model"] or not options["budgets"]:
-        raise click.UsageError("a search needs --model and --budget, for example: tune --model reference --budget 0.7")
     from tuner.report import facts
     from tuner.report.progress import ProgressWatcher
     from tuner.report.tables import final_table
     from tuner.search.run import search
+    from tuner.search.runfolder import RunFolder
     from tuner.search.settings import Settings
 
-    settings = Settings(**options, tolerance=tolerance / 100)
+    options |= {"tolerance": tolerance / 100, "command": shlex.join(["tune", *sys.argv[1:]])}
+    if resume is not None:
+        given = {name for name in options if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
+        anew = {name: options[name] for name in given | {"command"}}
+        settings = Settings.resumed(RunFolder.reopen(resume).config(), anew)
+    elif options["model"] and options["budgets"]:
+        settings = Settings(**options)
+    else:
+        raise click.UsageError("a search needs --model and --budget, for example: tune --model reference --budget 0.7")
     bounds = ", ".join(f"{name} <= {value:g} of the baseline" for name, value in settings.budgets.items())
     console.print(f"Searching {settings.model} for {settings.task}: {bounds}, {settings.trials} trials")
     with ProgressWatcher(console, settings.main_cost) as watcher:

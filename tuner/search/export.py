@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 
 from tuner.search.outcome import Judgement, Outcome, TrialResult
 from tuner.search.settings import Settings
+from tuner.tracking import mask
 
 
 def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
@@ -30,7 +30,7 @@ def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
                 "splits": [_measured(one, baselines[split]) for split, one in judged.items()],
             },
             "made_by": {
-                "command": " ".join(["tune", *sys.argv[1:]]),
+                "command": mask(settings.command),
                 "date": time.strftime("%Y-%m-%d"),
                 "run": outcome.run.name,
                 "trial": trial.number,

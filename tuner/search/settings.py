@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Settings:
     run: str | None = None
     runs: Path = field(default=Path("runs"))
     policies: Path = field(default=Path("policies"))
+    command: str = ""  # how the search was called, for the record
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
@@ -83,6 +84,14 @@ class Settings:
     def run_name(self) -> str:
         """The run's name: as given, else the policy's with the time."""
         return self.run or f"{self.policy_name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+    @classmethod
+    def resumed(cls, config: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+        """The settings in a run's `config.yaml`, except for what is given anew (more trials, another device)."""
+        names = {one.name for one in fields(cls)}
+        kept = {name: value for name, value in config.items() if name in names}
+        paths = {name: Path(kept[name]) for name in ("runs", "policies") if name in kept}
+        return cls(**{**kept, **paths, **given})
 
     def to_plain(self) -> dict[str, Any]:
         """For YAML and MLflow: strings, numbers, None."""

@@ -40,6 +40,7 @@ class Trials:
         study.enqueue_fixed(self.study, inside)
         for trial in self.study.get_trials(states=(TrialState.COMPLETE,)):
             self._keep(self._of_trial(trial))
+            self.tracker.trial(self.results[-1])  # in case the process died before it could
         self.context.watcher.stage("trials", self.context.settings.trials)
         self.context.watcher.advance(len(self.results))
         left = self.context.settings.trials - len(self.results)
