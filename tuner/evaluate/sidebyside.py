@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from tuner.costs.measure import alternate
-from tuner.data.batches import prepare, window_seconds
-from tuner.data.sources import load
-from tuner.data.utterances import UtteranceSet
+from tuner.data.audio import decode
+from tuner.data.batches import prepare
+from tuner.data.folder import audio_files
+from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.evaluate.evaluator import Evaluator
 from tuner.loading import LoadedModel
 from tuner.policy import Policy
@@ -42,26 +43,29 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
     """
     policy.check(loaded.model)
     identity = policy.model_copy(update={"sites": ()})
+    for utterance in _utterances(recordings):
+        evaluator = Evaluator(loaded, task, UtteranceSet(utterance.id, "", (utterance,)), batch_size=1)
+        without = evaluator.evaluate(identity).records[0]
+        merged = evaluator.evaluate(policy).records[0]
+        inputs = dict(prepare(loaded.processor, [utterance], task.prompt).to(loaded.device, loaded.model.dtype))
+        times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device)
+        yield SideBySide(
+            audio=utterance.id,
+            seconds=utterance.seconds,
+            text_without=without.text,
+            text_with=merged.text,
+            audio_tokens_without=without.audio_tokens[0],
+            audio_tokens_with=merged.audio_tokens,
+            first_token_without=times[0],
+            first_token_with=times[1],
+        )
+
+
+def _utterances(recordings: Sequence[Path]) -> Iterator[Utterance]:
     for path in recordings:
-        found = load(str(path), need_text=False, max_seconds=window_seconds(loaded.processor))
-        for utterance in found.utterances:
-            evaluator = Evaluator(loaded, task, UtteranceSet(found.name, found.split, (utterance,)), batch_size=1)
-            without = evaluator.evaluate(identity).records[0]
-            merged = evaluator.evaluate(policy).records[0]
-            inputs = dict(prepare(loaded.processor, [utterance], task.prompt).to(loaded.device, loaded.model.dtype))
-            times = alternate(
-                [_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device
-            )
-            yield SideBySide(
-                audio=utterance.id,
-                seconds=utterance.seconds,
-                text_without=without.text,
-                text_with=merged.text,
-                audio_tokens_without=without.audio_tokens[0],
-                audio_tokens_with=merged.audio_tokens,
-                first_token_without=times[0],
-                first_token_with=times[1],
-            )
+        for file in audio_files(path) if path.is_dir() else [path]:
+            samples, rate = decode(file)
+            yield Utterance(str(file), None, None, samples.size / rate, file)
 
 
 def _first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> Any:

@@ -21,6 +21,8 @@ from tuner.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
+FOCUS = 0.9  # of the budget: where the sampler stops being rewarded for saving more
+
 
 class Trials:
     """Runs trials and remembers their results, those of an earlier process included."""
@@ -80,7 +82,10 @@ class Trials:
         for name, budget in self.context.settings.budgets.items():
             trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike
         trial.set_user_attr("policy", policy.hash)
-        return verdict.difference.value, verdict.costs[self.context.settings.main_cost]
+        # Far below the budget nothing more is gained: the sampler is to look for quality near it, not for the cheapest.
+        return verdict.difference.value, max(
+            verdict.costs[self._cost], FOCUS * self.context.settings.budgets[self._cost]
+        )
 
     def _ended(self, _: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state == TrialState.COMPLETE:
