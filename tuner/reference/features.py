@@ -48,8 +48,8 @@ class Features:
 def _change_speed(wave: torch.Tensor, speed: float) -> torch.Tensor:
     """Speed and pitch together, by linear interpolation."""
     size = int(len(wave) / speed)
-    changed: torch.Tensor = torch.nn.functional.interpolate(wave[None, None], size=size, mode="linear")
-    return changed.flatten()
+    changed: torch.Tensor = torch.nn.functional.interpolate(wave[None, None], size=size, mode="linear").flatten()
+    return changed
 
 
 def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Random) -> torch.Tensor:

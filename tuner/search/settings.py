@@ -90,8 +90,8 @@ class Settings:
         """The settings in a run's `config.yaml`, except for what is given anew (more trials, another device)."""
         names = {one.name for one in fields(cls)}
         kept = {name: value for name, value in config.items() if name in names}
-        paths = {name: Path(kept[name]) for name in ("runs", "policies") if name in kept}
-        return cls(**{**kept, **paths, **given})
+        kept |= {name: Path(kept[name]) for name in ("runs", "policies") if name in kept}
+        return cls(**(kept | dict(given)))
 
     def to_plain(self) -> dict[str, Any]:
         """For YAML and MLflow: strings, numbers, None."""
