@@ -30,9 +30,11 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
     ],
 )
-def test_mistakes_are_named_in_one_line(arguments: list[str], problem: str, tmp_path: Path) -> None:
-    with CliRunner().isolated_filesystem(tmp_path):
-        result = CliRunner().invoke(main, arguments)
+def test_mistakes_are_named_in_one_line(
+    arguments: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, arguments)
     assert result.exit_code != 0
     assert problem in " ".join(result.output.split())
     assert "Traceback" not in result.output

@@ -77,7 +77,8 @@ def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Rand
     if rng.random() < 0.5:  # a duller noise: a running mean of the white one
         noise = 2 * torch.nn.functional.avg_pool1d(noise[:, None], 5, stride=1, padding=2)[:, 0]
     gain = torch.tensor([10 ** rng.uniform(-1, 0.3) for _ in range(rows)], device=batch.device)[:, None]
-    return (sound + noise * (power * ratio).sqrt()) * inside * gain
+    noisy: torch.Tensor = (sound + noise * (power * ratio).sqrt()) * inside * gain
+    return noisy
 
 
 def _echo(rng: random.Random, generator: torch.Generator, device: torch.device) -> torch.Tensor:

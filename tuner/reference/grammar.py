@@ -43,6 +43,7 @@ SHOTS = "single shot|double shot|triple shot".split("|")
 MILKS = "milk|soy milk|skim milk|whole milk|almond milk|cream".split("|")
 SUGARS = "sugar|brown sugar|sweetener".split("|")
 AMOUNTS = "||some|lots of|a lot of|a bit of|a little bit of".split("|")
+CONNECTIONS = ("and", "then", "and then", "")  # between two sentences
 ASK_COFFEE = ("can i have|can i get|may i have|get me|give me|make me|brew|i want|i'd like").split("|")
 
 Draw = random.Random
@@ -201,7 +202,7 @@ def sentence(rng: Draw) -> tuple[str, str]:
         second = rng.choices(kinds, weights=[KINDS[k][0] for k in kinds])[0]
         return (
             f"{kind}+{second}",
-            f"{text} {rng.choice(['and', 'then', 'and then', ''])} {KINDS[second][1](rng)}".replace("  ", " "),
+            f"{text} {rng.choice(CONNECTIONS)} {KINDS[second][1](rng)}".replace("  ", " "),
         )
     return kind, text
 
