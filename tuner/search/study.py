@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 NAME = "search"
 HEARTBEAT, GRACE = 60, 240  # seconds; a trial may take minutes, a shorter grace would declare it dead while it lives
 GP_TRIALS = 120  # beyond so many trials TPE's cheap suggestions win over GP's cubic ones
-STARTUP = 8
+STARTUP = 12
 
 
 def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler: str, trials: int) -> optuna.Study:

@@ -14,14 +14,15 @@ from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search import selection, study
 from tuner.search.context import BASELINE, Context
-from tuner.search.judge import Judge
+from tuner.search.judge import Judge, Verdict
 from tuner.search.outcome import TrialResult
 from tuner.search.space import Params
 from tuner.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-FOCUS = 0.9  # of the budget: where the sampler stops being rewarded for saving more
+FOCUS = 0.9  # of the budget: below it the sampler is not rewarded for saving more
+HOPELESS = 0.1  # of error rate above the baseline: beyond it one policy is as bad as another
 
 
 class Trials:
@@ -82,10 +83,13 @@ class Trials:
         for name, budget in self.context.settings.budgets.items():
             trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike
         trial.set_user_attr("policy", policy.hash)
-        # Far below the budget nothing more is gained: the sampler is to look for quality near it, not for the cheapest.
-        return verdict.difference.value, max(
-            verdict.costs[self._cost], FOCUS * self.context.settings.budgets[self._cost]
-        )
+        return self._for_sampler(verdict)
+
+    def _for_sampler(self, verdict: Verdict) -> tuple[float, float]:
+        """Quality and cost as the sampler sees them, flat where no policy is wanted: so it looks near the budget and
+        among usable policies instead of tracing the whole front down to gibberish. Results keep the true values."""
+        budget = self.context.settings.budgets[self._cost]
+        return min(verdict.difference.value, HOPELESS), max(verdict.costs[self._cost], FOCUS * budget)
 
     def _ended(self, _: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state == TrialState.COMPLETE:
