@@ -21,7 +21,7 @@ from tuner.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-FOCUS = 0.9  # of the budget: below it the sampler is not rewarded for saving more
+FOCUS = 0.95  # of the budget: below it the sampler is not rewarded for saving more
 HOPELESS = 0.1  # of error rate above the baseline: beyond it one policy is as bad as another
 
 
