@@ -12,6 +12,8 @@ from transformers import WhisperFeatureExtractor
 
 RATE = 16_000
 HOP, WINDOW = 160, 400
+TEMPO = (0.8, 1.35)  # how much faster a clip is spoken
+STATURE = (0.85, 1.18)  # how much higher all its frequencies lie, as with a shorter vocal tract
 
 
 class Features:
@@ -26,8 +28,11 @@ class Features:
         self, clips: list[NDArray[np.int16]], rng: random.Random, augment: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:
         waves = [torch.from_numpy(np.array(clip)).to(self.device).float() / 32768 for clip in clips]
+        scales = torch.ones(len(waves), device=self.device)
         if augment:
-            waves = [_change_speed(wave, max(rng.uniform(0.87, 1.15), len(wave) / (9.9 * RATE))) for wave in waves]
+            tempos = [max(_between(TEMPO, rng), len(wave) / (9.9 * RATE)) for wave in waves]
+            waves = [_change_speed(wave, tempo) for wave, tempo in zip(waves, tempos, strict=True)]
+            scales = torch.tensor([_between(STATURE, rng) / tempo for tempo in tempos], device=self.device)
         lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
         samples = -(-int(lengths.max()) // (4 * HOP)) * 4 * HOP  # whole audio tokens
         batch = torch.zeros(len(waves), samples, device=self.device)
@@ -35,18 +40,35 @@ class Features:
             row[: len(wave)] = wave
         if augment:
             batch = _room_and_noise(batch, lengths, rng)
-        mel = self._log_mel(batch)
+        mel = self._log_mel(batch, scales)
         frames = -(-lengths // HOP)
         return (_mask_bands(mel, frames, rng) if augment else mel), frames
 
-    def _log_mel(self, batch: torch.Tensor) -> torch.Tensor:
+    def _log_mel(self, batch: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         spectrum = torch.stft(batch, WINDOW, HOP, window=self.hann, return_complex=True)[..., :-1].abs() ** 2
-        log = torch.clamp(self.filters.T @ spectrum, min=1e-10).log10()
+        log = torch.clamp(self._filters(scales).mT @ spectrum, min=1e-10).log10()
         return (torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8) + 4) / 4
+
+    def _filters(self, scales: torch.Tensor) -> torch.Tensor:
+        """Filters `[batch, bins, mel]` that hear every frequency of utterance i `scales[i]` times higher.
+
+        Vocal tract length perturbation (Jaitly and Hinton, 2013), which also undoes the pitch of a changed speed.
+        """
+        bins = len(self.filters)
+        places = torch.arange(bins, device=self.device) * scales[:, None]
+        below = places.long().clamp(max=bins - 2)
+        share = (places - below)[..., None]
+        filters = self.filters[below] * (1 - share) + self.filters[below + 1] * share
+        return filters * (places <= bins - 1)[..., None]
+
+
+def _between(bounds: tuple[float, float], rng: random.Random) -> float:
+    """Log-uniform, so that twice and half are as likely."""
+    return math.exp(rng.uniform(math.log(bounds[0]), math.log(bounds[1])))
 
 
 def _change_speed(wave: torch.Tensor, speed: float) -> torch.Tensor:
-    """Speed and pitch together, by linear interpolation."""
+    """Speed and every frequency together, by linear interpolation."""
     size = int(len(wave) / speed)
     changed: torch.Tensor = torch.nn.functional.interpolate(wave[None, None], size=size, mode="linear").flatten()
     return changed
