@@ -14,6 +14,7 @@ from tuner.errors import ModelError
 from tuner.evaluate.costing import Costing, ratios
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
+from tuner.evaluate.retention import Retention
 from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.tasks.asr import TASK
@@ -48,6 +49,22 @@ def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:
     np.testing.assert_array_equal(whole["kv_cache"], prefill["kv_cache"])
     found = ratios(whole, costing.count(identity))
     assert 0 < found["prefill_flops_audio"] < found["prefill_flops"] < found["end_to_end_flops"] < 1
+
+
+@pytest.mark.parametrize("before", [(), SITES[:1]], ids=["nothing", "the input"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_one_prefill_tells_what_a_further_site_keeps_at_any_threshold(
+    loaded: LoadedModel, before: tuple[MergeSite, ...], window: int
+) -> None:
+    judge = evaluator(loaded, 4)
+    retention = Retention(*judge.similarities(Policy.for_model(loaded.model, before), 5, window), layer=5)
+    lengths = set()
+    for threshold in (0.5, 0.7, 0.85, 0.97):
+        further = MergeSite(layer=5, threshold=threshold, window=window)
+        measured = judge.prefill(Policy.for_model(loaded.model, (*before, further)))
+        assert retention.at(threshold).records == measured.records
+        lengths.add(measured.records[0].tokens)
+    assert len(lengths) > 1  # the thresholds differ in what they keep
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def test_every_draw_is_a_valid_policy_of_that_depth(name: str, layers: int) -> N
     space = SearchSpace.load(name)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(50):
-        sites = space.draw(study.ask(), layers)
+        sites = space.sites_of(space.suggest(study.ask(), layers), layers)
         places = [site.layer for site in sites]
         assert places == sorted(set(places))
         assert all(0 <= place < layers for place in places)
@@ -69,6 +69,37 @@ def test_ladder_thresholds_are_interpolated_between_start_and_last_layer() -> No
     sites = SearchSpace.load("ladder").sites_of(params, 12)
     assert [site.layer for site in sites] == [2, 5, 8, 11]
     assert [site.threshold for site in sites] == pytest.approx([0.9, 0.7667, 0.6333, 0.5], abs=1e-4)
+
+
+SITE, DEEP = "{layer: 0, threshold: {low: 0.5, high: 1.02}}", "{layer: {low: 0.3, high: 1.0}, threshold: "
+
+
+@pytest.mark.parametrize(
+    ("sites", "solvable"),
+    [
+        (f"[{SITE}, {DEEP}{{low: 0.5, high: 1.02}}}}]", "threshold.1"),
+        (f"[{SITE}]", "threshold.0"),
+        (f"[{SITE}, {DEEP}0.8}}]", None),  # it is fixed
+        (f"[{DEEP}0.8}}, {SITE}]", None),  # the other site may be behind it
+    ],
+)
+def test_the_last_threshold_can_be_solved_where_no_site_is_behind_it(
+    tmp_path: Path, sites: str, solvable: str | None
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"schema: 1\nname: x\nsites: {sites}")
+    found = SearchSpace.load(str(path)).last_threshold(12)
+    assert (None if found is None else found[0]) == solvable
+
+
+def test_the_position_rule_can_be_fixed_or_free(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text("schema: 1\nname: x\nsites: [{layer: 0, threshold: 0.5}]\nposition: {choices: [last, first]}")
+    space = SearchSpace.load(str(path))
+    assert list(space.distributions(12)) == ["position"]
+    assert space.position_of({"position": "first"}) == "first"
+    assert space.position_of({}) == "last"
+    assert SearchSpace.load("ladder").position_of({}) == "first"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ class _Commands(click.Group):
 @click.option("--trials", default=40, show_default=True)
 @click.option("--timeout", type=float, help="Seconds after which no new trial starts.")
 @click.option("--sampler", default="auto", show_default=True, help="auto, gp, tpe, nsga2 or random.")
+@click.option(
+    "--solve/--no-solve",
+    default=True,
+    show_default=True,
+    help="Solve the last site's threshold so that the budget is spent, or let the sampler choose it too.",
+)
 @click.option("--seed", default=0, show_default=True)
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
 @click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")

@@ -16,8 +16,10 @@ from tuner.data.batches import batches, prepare
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
 from tuner.evaluate.records import Evaluation, UtteranceRecord
+from tuner.evaluate.retention import Similarities
 from tuner.loading import LoadedModel
 from tuner.policy import Policy
+from tuner.runtime.affinity import similarities
 from tuner.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,22 @@ class Evaluator:
         """What `policy` costs, without an answer: one token each, errors and words zero."""
         return self._run(policy, self._prefill, progress)
 
+    def similarities(self, policy: Policy, layer: int, window: int) -> tuple[Evaluation, dict[str, Similarities]]:
+        """`prefill`, and by utterance id how alike the tokens are that enter `layer`, where `policy` has no site."""
+        found: dict[str, Similarities] = {}
+
+        def look(batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
+            records = self._prefill(batch, inputs)
+            if self._handle.entered is None:
+                raise ModelError(f"{self.loaded.id}: nothing entered its decoder layer {layer}")
+            hidden, tokens = self._handle.entered
+            similar = similarities(hidden, window).cpu()
+            for one, rows, mergeable in zip(batch, similar, tokens.mergeable.cpu(), strict=True):
+                found[one.id] = Similarities(rows, mergeable)
+            return records
+
+        return self._run(policy, look, None, watch=layer), found
+
     def encoder_flops(self) -> dict[str, float]:
         """FLOPs before the decoder by utterance id; padding is shared out evenly within a batch."""
         found: dict[str, float] = {}
@@ -54,12 +72,16 @@ class Evaluator:
             found.update({utterance.id: flops / len(batch) for utterance in batch})
         return found
 
-    def _run(self, policy: Policy, step: Step, progress: Callable[[int], None] | None) -> Evaluation:
+    def _run(
+        self, policy: Policy, step: Step, progress: Callable[[int], None] | None, watch: int | None = None
+    ) -> Evaluation:
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
         waiting = deque(self._batches)
         with policy.applied(self.loaded.model) as handle, torch.inference_mode():
             self._handle = handle
+            if watch is not None:
+                handle.watch(watch)
             while waiting:
                 batch = waiting.popleft()
                 try:

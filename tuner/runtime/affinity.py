@@ -31,20 +31,39 @@ def joins(hidden: Tensor, mergeable: Tensor, threshold: float, window: int) -> T
     Returns:
         [batch, tokens] bool, False where a token opens a group.
     """
-    nearest = _nearest_similar(normalize(hidden.float(), dim=-1), mergeable, threshold, window)
+    return joins_at(similarities(hidden, window), mergeable, threshold)
+
+
+def similarities(hidden: Tensor, window: int) -> Tensor:
+    """[batch, tokens, window]: cosine similarity of each token to the one, two, ... before it; -2 where there is none.
+
+    `hidden` is [batch, tokens, hidden]. All that thresholds need to know of it, at a fraction of the size.
+    """
+    unit = normalize(hidden.float(), dim=-1)
+    found = torch.full((*unit.shape[:2], window), -2.0, device=unit.device)
+    for distance in range(1, min(window, unit.shape[1] - 1) + 1):
+        found[:, distance:, distance - 1] = (unit[:, distance:] * unit[:, :-distance]).sum(-1).clamp(-1, 1)
+    return found
+
+
+def joins_at(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
+    """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them."""
+    window = similar.shape[-1]
+    nearest = _nearest_similar(similar, mergeable, threshold)
     if window == 1:
         return nearest == 1
     size_before = pad(_open_group_sizes(nearest, window)[:, :-1], (1, 0))
     return nearest <= size_before
 
 
-def _nearest_similar(unit: Tensor, mergeable: Tensor, threshold: float, window: int) -> Tensor:
+def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
     """[batch, tokens]: how far back the nearest similar token is, `window + 1` where none is within the window."""
-    nearest = torch.full(mergeable.shape, window + 1, device=unit.device)
-    for distance in range(min(window, unit.shape[1] - 1), 0, -1):
-        cosine = (unit[:, distance:] * unit[:, :-distance]).sum(-1).clamp(-1, 1)
-        similar = (cosine >= threshold) & mergeable[:, distance:] & mergeable[:, :-distance]
-        nearest[:, distance:].masked_fill_(similar, distance)
+    window = similar.shape[-1]
+    nearest = torch.full(mergeable.shape, window + 1, device=similar.device)
+    for distance in range(min(window, mergeable.shape[1] - 1), 0, -1):
+        joined = similar[:, distance:, distance - 1] >= threshold
+        joined &= mergeable[:, distance:] & mergeable[:, :-distance]
+        nearest[:, distance:].masked_fill_(joined, distance)
     return nearest
 
 

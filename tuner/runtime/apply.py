@@ -19,7 +19,7 @@ from tuner.policy import MergeSite
 from tuner.runtime.affinity import Position
 from tuner.runtime.forward import ForwardPass
 from tuner.runtime.models import SpeechModel, describe
-from tuner.runtime.prompt import read_prompt
+from tuner.runtime.prompt import Tokens, read_prompt
 
 _ATTENTIONS = ("sdpa", "eager")
 
@@ -80,12 +80,15 @@ class Handle:
     Attributes:
         lengths: what the layers processed in the most recent prefill (a pass that starts a conversation or brings new
             audio); None before the first, or when its inputs did not tell where the audio is.
+        entered: what entered the watched layer in that prefill, hidden states [batch, tokens, hidden] and what is known
+            of each token; None when no layer is watched.
     """
 
     def __init__(
         self, speech: SpeechModel, sites: Sequence[MergeSite], position: Position, min_audio_tokens: int
     ) -> None:
         self.lengths: PrefillLengths | None = None
+        self.entered: tuple[Tensor, Tokens] | None = None
         self._speech = speech
         self._sites = {site.layer: site for site in sites}
         self._position = position
@@ -99,6 +102,15 @@ class Handle:
         for layer in range(min(self._sites, default=speech.num_layers), speech.num_layers):
             enter = partial(self._enter_layer, layer)
             self._hooks.append(speech.layers[layer].register_forward_pre_hook(enter, with_kwargs=True))
+
+    def watch(self, layer: int) -> None:
+        """From now on keeps in `entered` what enters decoder layer number `layer`, where the policy has no site."""
+
+        def look(module: Any, args: tuple[Any, ...]) -> None:
+            tokens = None if self._pass is None else self._pass.tokens_at(layer)
+            self.entered = None if tokens is None else (args[0], tokens)
+
+        self._hooks.append(self._speech.layers[layer].register_forward_pre_hook(look))
 
     def remove(self) -> None:
         """Takes the policy out of the model and leaves nothing behind. Calling it again does nothing."""

@@ -67,13 +67,17 @@ class ForwardPass:
 
     def lengths(self, layers: int) -> tuple[Tensor, Tensor] | None:
         """Real tokens and audio tokens that each layer processed, both [batch, layers]; None in decoding."""
-        if not self._tokens:
+        at_layer = [tokens for layer in range(layers) if (tokens := self.tokens_at(layer)) is not None]
+        if not at_layer:
             return None
-        at_layer = [self._tokens[site_before(layer, self._tokens) or 0] for layer in range(layers)]
         return (
             torch.stack([tokens.real.sum(1) for tokens in at_layer], dim=1),
             torch.stack([tokens.audio.sum(1) for tokens in at_layer], dim=1),
         )
+
+    def tokens_at(self, layer: int) -> Tokens | None:
+        """What is known of the tokens that `layer` processes; None in decoding."""
+        return self._tokens[site_before(layer, self._tokens) or 0] if self._tokens else None
 
     def _adopt(self, cache: Cache | None) -> None:
         """Takes up the cache and what earlier passes left with it."""

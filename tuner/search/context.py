@@ -14,6 +14,7 @@ from tuner.data.utterances import UtteranceSet
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
 from tuner.policy import MergeSite, Policy
+from tuner.runtime.affinity import Position
 from tuner.search.presets import presets
 from tuner.search.runfolder import RunFolder
 from tuner.search.settings import Settings
@@ -46,15 +47,15 @@ class Context:
         else:
             self.folder = RunFolder.reopen(resume)
 
-    def policy(self, sites: tuple[MergeSite, ...]) -> Policy:
-        """A policy of this search with these sites."""
+    def policy(self, sites: tuple[MergeSite, ...], position: Position | None = None) -> Policy:
+        """A policy of this search with these sites and, where none is given, the space's first position rule."""
         return Policy.for_model(
             self.loaded.model,
             sites,
             model_id=self.loaded.id,
             name=self.settings.policy_name,
             task=self.task.name,
-            position=self.space.position,
+            position=position or self.space.position_of({}),
             min_audio_tokens=self.space.min_audio_tokens,
         )
 
@@ -81,6 +82,7 @@ class Context:
             "data": self.splits.digest,
             "space": self.space.fingerprint,
             "task": self.task.name,
+            "parameters": "last threshold solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),
         }
 

@@ -34,6 +34,7 @@ class Settings:
     trials: int = 40
     timeout: float | None = None  # seconds
     sampler: str = "auto"
+    solve: bool = True  # the last threshold for the budget, where the space allows it
     seed: int = 0
     tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
     finalists: int = 8

@@ -1,4 +1,4 @@
-"""Search spaces: YAML files with the shape of a policy and ranges for values, and how a trial draws from them."""
+"""Search spaces: YAML files with the shape of a policy and ranges for values, and what a trial may draw from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from optuna import Trial
@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tuner.errors import SearchError
 from tuner.policy import MergeSite
+from tuner.runtime.affinity import Position
 from tuner.shipped import shipped
 
 STEP = 0.01  # of thresholds: finer differences drown in noise and make policies hard to read
-Params = dict[str, float | int]
+Params = dict[str, float | int | str]
 
 
 class _Strict(BaseModel):
@@ -43,6 +44,12 @@ class Choices(_Strict):
     """One of a few values."""
 
     choices: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
+
+
+class PositionChoices(_Strict):
+    """Which original position a merged token keeps: one of a few, the first of them where nothing else is asked for."""
+
+    choices: Annotated[tuple[Position, ...], Field(strict=False, min_length=1)]
 
 
 Depth = Annotated[float, Field(ge=0, le=1)]  # as a fraction; 1 is the last layer
@@ -73,7 +80,7 @@ class SearchSpace(_Strict):
     name: str
     sites: Annotated[tuple[SiteSpace, ...], Field(strict=False)] = ()
     ladder: LadderSpace | None = None
-    position: Literal["first", "middle", "last"] = "first"
+    position: Position | PositionChoices = "first"
     min_audio_tokens: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
@@ -110,17 +117,29 @@ class SearchSpace(_Strict):
         """What is free, by parameter name, for a model of so many decoder layers."""
         return dict(self._free(layers))
 
-    def draw(self, trial: Trial, layers: int) -> tuple[MergeSite, ...]:
-        """The sites that a trial proposes."""
+    def suggest(self, trial: Trial, layers: int, solved: str | None = None) -> Params:
+        """The values that a trial proposes for everything free but the parameter `solved`."""
         params: Params = {}
         for name, distribution in self._free(layers):
+            if name == solved:
+                continue
             if isinstance(distribution, IntDistribution):
                 params[name] = trial.suggest_int(name, distribution.low, distribution.high)
             elif isinstance(distribution, FloatDistribution):
                 params[name] = trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step)
             elif isinstance(distribution, CategoricalDistribution):
                 params[name] = trial.suggest_categorical(name, distribution.choices)  # type: ignore[assignment]
-        return self.sites_of(params, layers)
+        return params
+
+    def last_threshold(self, layers: int) -> tuple[str, FloatDistribution] | None:
+        """The free threshold of the last of several single sites, if it always lies behind the others: what it saves
+        can then be known without trying. None where there is none."""
+        name = f"threshold.{len(self.sites) - 1}"
+        distribution = self.distributions(layers).get(name)
+        if not isinstance(distribution, FloatDistribution) or self.ladder is not None:
+            return None
+        *others, last = (_bounds(site.layer, layers) for site in self.sites)
+        return (name, distribution) if all(high < last[0] for _, high in others) else None
 
     def sites_of(self, params: Params, layers: int) -> tuple[MergeSite, ...]:
         """The merge sites for given parameter values; sites with a threshold above 1 merge nothing and are left out."""
@@ -134,6 +153,12 @@ class SearchSpace(_Strict):
             if threshold <= 1 and layer not in sites:
                 sites[layer] = MergeSite(layer=layer, threshold=round(threshold, 4), window=window)
         return tuple(sites[layer] for layer in sorted(sites))
+
+    def position_of(self, params: Params) -> Position:
+        """The position rule for given parameter values; without one the first that there is."""
+        if isinstance(self.position, PositionChoices):
+            return cast(Position, params.get("position", self.position.choices[0]))
+        return self.position
 
     def identity(self, layers: int) -> Params | None:
         """The parameters that switch everything off, None where the space cannot."""
@@ -158,10 +183,10 @@ class SearchSpace(_Strict):
                 return params
         return None
 
-    def _strong(self, name: str, distribution: BaseDistribution) -> float | int:
+    def _strong(self, name: str, distribution: BaseDistribution) -> float | int | str:
         if isinstance(distribution, CategoricalDistribution):
-            values = [int(choice) for choice in distribution.choices]  # type: ignore[arg-type]
-            return min(values) if name == "every" else max(values)
+            choices = cast(tuple[int | str, ...], distribution.choices)
+            return max(choices) if name.startswith("window") else min(choices)
         if isinstance(distribution, IntDistribution | FloatDistribution):
             return distribution.low
         raise TypeError(distribution)
@@ -177,6 +202,8 @@ class SearchSpace(_Strict):
             yield from _maybe(f"layer.{number}", site.layer, layers)
             yield from _maybe(f"threshold.{number}", site.threshold, layers)
             yield from _maybe(f"window.{number}", site.window, layers)
+        if isinstance(self.position, PositionChoices):
+            yield "position", CategoricalDistribution(self.position.choices)
 
     def _rungs(self, ladder: LadderSpace, params: Params, layers: int) -> tuple[MergeSite, ...]:
         start = int(_value(params, "start", ladder.start, layers))
@@ -217,19 +244,25 @@ def _layer(depth: float, layers: int) -> int:
     return round(depth * (layers - 1))
 
 
-def _off(distribution: BaseDistribution) -> float | int:
-    """The value that keeps a site out of the way: the highest threshold, the last layer, any window."""
+def _bounds(layer: float | Range, layers: int) -> tuple[int, int]:
+    """The first and the last layer that a site can be at."""
+    low, high = (layer.low, layer.high) if isinstance(layer, Range) else (layer, layer)
+    return _layer(low, layers), _layer(high, layers)
+
+
+def _off(distribution: BaseDistribution) -> float | int | str:
+    """The value that keeps a site out of the way: the highest threshold, the last layer, any window and rule."""
     if isinstance(distribution, CategoricalDistribution):
-        return int(distribution.choices[0])  # type: ignore[arg-type]
+        return cast(int | str, distribution.choices[0])
     if isinstance(distribution, IntDistribution | FloatDistribution):
         return distribution.high
     raise TypeError(distribution)
 
 
-def _holds(distribution: BaseDistribution, value: float | int) -> bool:
+def _holds(distribution: BaseDistribution, value: float | int | str) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
-    if isinstance(distribution, IntDistribution | FloatDistribution):
+    if isinstance(distribution, IntDistribution | FloatDistribution) and not isinstance(value, str):
         return distribution.low <= value <= distribution.high
     return False
 

@@ -16,6 +16,7 @@ from tuner.search import selection, study
 from tuner.search.context import BASELINE, Context
 from tuner.search.judge import Judge, Verdict
 from tuner.search.outcome import TrialResult
+from tuner.search.proposal import Proposals
 from tuner.search.space import Params
 from tuner.tracking import Tracker
 
@@ -30,6 +31,8 @@ class Trials:
 
     def __init__(self, context: Context, judge: Judge, opened: optuna.Study, tracker: Tracker) -> None:
         self.context, self.judge, self.study, self.tracker = context, judge, opened, tracker
+        self.proposals = Proposals(context, judge, solve=context.settings.solve)
+        self.known = {BASELINE: context.baseline, **context.presets}
         self.results: list[TrialResult] = []
         self.interrupted = False
 
@@ -65,11 +68,10 @@ class Trials:
 
         The sampler must not see trials without parameters, so the others are judged beside the study.
         """
-        space, layers = self.context.space, self.context.layers
         inside: list[tuple[str, Params]] = []
         outside: list[tuple[str, Policy]] = []
-        for label, policy in {BASELINE: self.context.baseline, **self.context.presets}.items():
-            params = space.identity(layers) if policy.is_identity else space.express(policy.sites, layers)
+        for label, policy in self.known.items():
+            params = self.proposals.known_params(policy)
             if params is None:
                 outside.append((label, policy))
             else:
@@ -78,7 +80,7 @@ class Trials:
 
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
         study.claim(trial)
-        policy = self.context.policy(self.context.space.draw(trial, self.context.layers))
+        policy = self.proposals.draw(trial, self.known.get(trial.user_attrs.get("label", "")))
         verdict = self.judge.verdict(self.context.evaluate("candidates", policy, self.context.evaluator))
         for name, budget in self.context.settings.budgets.items():
             trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike

@@ -1,0 +1,57 @@
+"""Proposals: the solved threshold spends the budget and no more."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from tuner.evaluate.costing import Costing
+from tuner.policy import Policy
+from tuner.search.context import Context
+from tuner.search.judge import Judge
+from tuner.search.proposal import Proposals
+from tuner.search.settings import Settings
+from tuner.search.watch import Watcher
+
+BUDGET = 0.75
+
+
+@pytest.fixture(scope="module")
+def proposals(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
+    runs = tmp_path_factory.mktemp("runs")
+    settings = Settings("reference", {"prefill_flops": BUDGET}, limit=6, run="x", runs=runs, device="cpu")
+    context = Context(settings, None, Watcher())
+    baseline = context.evaluator.evaluate(context.baseline)
+    costing = Costing.of(context.loaded, context.evaluator.encoder_flops())
+    return Proposals(context, Judge(baseline, costing, settings.budgets), solve=True)
+
+
+def bound(proposals: Proposals, policy: Policy) -> float:
+    """Upper bound of the policy's measured cost."""
+    return proposals.judge.costs(proposals.context.evaluator.prefill(policy))[1]["prefill_flops"]
+
+
+@pytest.mark.parametrize("spend", [0.9, 1.0])
+@pytest.mark.parametrize("layer", [3, 6])
+def test_the_solved_threshold_spends_the_wanted_share_of_the_budget(
+    proposals: Proposals, layer: int, spend: float
+) -> None:
+    study = optuna.create_study()
+    fixed = {"threshold.0": 1.02, "window.0": 1, "layer.1": layer, "window.1": 1, "spend": spend}
+    study.enqueue_trial(fixed)
+    policy = proposals.draw(study.ask())
+    (site,) = policy.sites
+    assert bound(proposals, policy) <= spend * BUDGET
+    gentler = policy.model_copy(update={"sites": (site.model_copy(update={"threshold": site.threshold + 0.01}),)})
+    assert bound(proposals, gentler) > spend * BUDGET
+
+
+def test_known_policies_stay_what_they_are(proposals: Proposals) -> None:
+    for policy in (proposals.context.baseline, *proposals.context.presets.values()):
+        params = proposals.known_params(policy)
+        assert params is not None
+        study = optuna.create_study()
+        study.enqueue_trial(params)
+        trial = study.ask()
+        assert proposals.draw(trial, policy) == policy
+        assert trial.params == params
