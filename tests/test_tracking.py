@@ -41,8 +41,6 @@ def test_importing_it_does_not_import_mlflow() -> None:
 
 @pytest.mark.slow
 def test_a_study_is_mirrored_once_even_when_resumed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from mlflow import MlflowClient
-
     runs, outcome = tmp_path / "with space" / "runs", finished()
     tracker = opened(runs)
     assert tracker.active
@@ -58,6 +56,8 @@ def test_a_study_is_mirrored_once_even_when_resumed(tmp_path: Path, capfd: pytes
     artifact.write_text("# Report")
     tracker.finish(outcome, [tmp_path / "missing.csv", artifact])
     tracker.close("FINISHED")
+
+    from mlflow import MlflowClient  # not before the tracker: it tells MLflow to be quiet
 
     client = MlflowClient(tracking_uri=tracker.uri)
     [experiment] = [one for one in client.search_experiments() if one.name == "tiny"]

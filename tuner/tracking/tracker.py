@@ -5,73 +5,28 @@ A mirror only: whatever happens to it, the search goes on. MLflow is imported wh
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import logging
-import math
 import os
-import re
-import shlex
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYetError
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-from tuner.errors import TunerError
+from tuner.tracking.batch import allowed_name, as_params, log_all
+from tuner.tracking.masking import mask
+from tuner.tracking.patience import within
+from tuner.tracking.store import DATABASES, INSTALL, set_defaults, store_uri
 
 if TYPE_CHECKING:
     from tuner.search.outcome import Outcome, TrialResult
 
-log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-# What MLflow reads when it is imported. A user's own values stay.
-_DEFAULTS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_DISABLE_AGENT_HINT": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "3",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-}
-_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-_SERVERS = ("http:", "https:", "databricks")
-_INSTALL = "install it with: pip install 'speech-token-tuner[tune]'"
+log = logging.getLogger("tuner.tracking")
 
 # Seconds that one call may take. Making a new SQLite file takes MLflow several seconds, on a busy machine many.
 _PATIENCE, _PATIENCE_LOCAL = 8.0, 60.0
 _PAUSE, _LONGEST_PAUSE = 60.0, 3600.0
-
-# MLflow's own limits.
-_LONGEST_NAME, _LONGEST_VALUE, _PARAMS_PER_BATCH = 250, 6000, 100
-
-_SECRET = r"[\w.-]*(?:token|password|passwd|secret|api[_-]?key|access[_-]?key|credentials?)"
-_MASKS = (
-    (re.compile(rf"(?i)(?<!\S)(--?{_SECRET}(?:\s+|=))(?:'[^']*'|\"[^\"]*\"|\S+)"), r"\1***"),
-    (re.compile(rf"(?i)\b({_SECRET}=)(?:'[^']*'|\"[^\"]*\"|[^\s&'\"]+)"), r"\1***"),
-    (re.compile(r"(://)[^\s/]+@"), r"\1***@"),
-    (re.compile(r"\b(hf_|ghp_|github_pat_|glpat-|sk-)[\w-]{16,}"), r"\1***"),
-)
-
-
-def mask(text: str) -> str:
-    """Replaces passwords in URIs, values of options and variables named like a secret, and well-known token formats."""
-    for pattern, replacement in _MASKS:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def printable(values: Mapping[str, Any]) -> dict[str, str]:
-    """Settings as text for a log or a page: nested names joined by dots, argument lists by spaces, secrets masked."""
-    return {name: "***" if re.fullmatch(f"(?i){_SECRET}", name) else mask(text) for name, text in _flat(values)}
 
 
 class Tracker:
@@ -117,18 +72,18 @@ class Tracker:
             params: the study's settings, nested or not; secrets in them are masked.
             tags: for finding the run again.
         """
-        uri = _store(runs)
+        uri = store_uri(runs)
         tracker = cls()
         tracker._patience = _PATIENCE_LOCAL if uri.startswith(("sqlite:", "file:")) else _PATIENCE
         try:
             runs.mkdir(parents=True, exist_ok=True)
-            _set_defaults(os.environ)
+            set_defaults(os.environ)
             from mlflow import MlflowClient
 
             start = partial(tracker._start, MlflowClient, uri, (runs / "artifacts").resolve().as_uri())
-            client = _within(tracker._patience, partial(start, experiment, run_name, params, tags, resume_run_id))
+            client = within(tracker._patience, partial(start, experiment, run_name, params, tags, resume_run_id))
         except Exception as error:
-            way_out = "" if importlib.util.find_spec("mlflow") else f"; {_INSTALL}"
+            way_out = "" if importlib.util.find_spec("mlflow") else f"; {INSTALL}"
             log.warning(
                 "MLflow at %s cannot be used (%s); the search goes on without it%s", mask(uri), _brief(error), way_out
             )
@@ -186,7 +141,7 @@ class Tracker:
             self._experiment = known.experiment_id
         else:
             # A server chooses where artifacts go; a bare database would have them in the current folder.
-            location = artifacts if uri.startswith(_DATABASES) else None
+            location = artifacts if uri.startswith(DATABASES) else None
             self._experiment = client.create_experiment(experiment, artifact_location=location)
         run = _run_to_resume(client, resume_run_id)
         if run is None:
@@ -197,8 +152,8 @@ class Tracker:
             client.update_run(run.info.run_id, status="RUNNING")
         self.run_id = run.info.run_id
         # MLflow refuses to change a parameter: of a resumed run, the first start's values stay.
-        new = {name: text for name, text in _params(params).items() if name not in run.data.params}
-        _log(client, self.run_id, params=new, tags={name: mask(text) for name, text in tags.items()})
+        new = {name: text for name, text in as_params(params).items() if name not in run.data.params}
+        log_all(client, self.run_id, params=new, tags={name: mask(text) for name, text in tags.items()})
         return client
 
     def _find_children(self, client: Any, run_id: str) -> None:
@@ -238,7 +193,7 @@ class Tracker:
             name = f"{number:04d} {result.label}".strip()
             run = self._client.create_run(self._experiment, start_time=start, tags=tags, run_name=name)
             self._started[number] = run.info.run_id
-        _log(self._client, self._started[number], _params(params), {**metrics, **result.costs})
+        log_all(self._client, self._started[number], as_params(params), {**metrics, **result.costs})
         self._client.set_terminated(self._started[number], "FINISHED")
         self._done[number] = self._started.pop(number)
         if result.on_front:
@@ -257,16 +212,16 @@ class Tracker:
                 interval = {"difference_low": judged.ci95[0], "difference_high": judged.ci95[1]}
                 quality = {"quality": judged.quality, "baseline": judged.baseline, "difference": judged.difference}
                 every = {**quality, **interval, **judged.costs, "broken": judged.broken}
-                values |= {f"{_name(judged.split)}/{_name(name)}": value for name, value in every.items()}
+                values |= {f"{allowed_name(judged.split)}/{allowed_name(name)}": value for name, value in every.items()}
         tags = {"chosen_policy": chosen, "interrupted": _yes(outcome.interrupted)}
-        _log(self._client, str(self.run_id), metrics=values, tags=tags)
+        log_all(self._client, str(self.run_id), metrics=values, tags=tags)
 
     def _call(self, what: str, call: Callable[[], Any]) -> bool:
         """Whether it was done. A failure begins a pause, in which nothing is tried."""
         if not self.active:
             return False
         try:
-            _within(self._patience, call)
+            within(self._patience, call)
         except Exception as error:
             self._pause = min(2 * self._pause or _PAUSE, _LONGEST_PAUSE)
             self._retry_at = time.monotonic() + self._pause
@@ -274,78 +229,6 @@ class Tracker:
             return False
         self._pause = 0.0
         return True
-
-
-def ui(runs: Path, port: int, host: str = "127.0.0.1") -> int:
-    """Runs MLflow's web page on the store of `runs` until it is interrupted.
-
-    Returns:
-        The exit status of `mlflow ui`, 0 after Ctrl-C.
-
-    Raises:
-        TunerError: there is nothing to show here, MLflow is missing, or nobody can listen at `host:port`.
-    """
-    uri = _store(runs)
-    if uri.startswith(_SERVERS):
-        raise TunerError(f"MLFLOW_TRACKING_URI is {mask(uri)}, a server with a page of its own: open it in a browser.")
-    if "MLFLOW_TRACKING_URI" not in os.environ and not (runs / "mlflow.db").exists():
-        raise TunerError(f"{runs} holds no mlflow.db: no search was mirrored there. Tune first or name another folder.")
-    if importlib.util.find_spec("mlflow") is None:
-        raise TunerError(f"MLflow is missing; {_INSTALL}")
-    _refuse_taken(host, port)
-    environment = dict(os.environ)
-    _set_defaults(environment)
-    environment.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    # The URI may hold a password, and a command line can be read by everyone on the machine.
-    environment["MLFLOW_BACKEND_STORE_URI"] = uri
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port), "--workers", "1"]
-    server = subprocess.Popen(command, env=environment)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _store(runs: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(runs / 'mlflow.db').resolve().as_posix()}"
-
-
-def _set_defaults(environment: Any) -> None:
-    for name, value in _DEFAULTS.items():
-        environment.setdefault(name, value)
-
-
-def _refuse_taken(host: str, port: int) -> None:
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        taken = error.errno == errno.EADDRINUSE
-        why = "another program listens there" if taken else str(error.strerror or error)
-        raise TunerError(f"cannot serve MLflow's page at {host}:{port}: {why}. Choose another with --port.") from error
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Calls in a thread that is left behind when it takes too long: not every database driver has a time limit."""
-    result: Future[T] = Future()
-
-    def work() -> None:
-        try:
-            result.set_result(call())
-        except BaseException as error:
-            result.set_exception(error)
-
-    Thread(target=work, daemon=True, name="mlflow").start()
-    try:
-        return result.result(timeout=seconds)
-    except NotYetError:
-        if result.done():  # the call itself ran into a time limit
-            raise
-        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
 
 
 def _run_to_resume(client: Any, run_id: str | None) -> Any | None:
@@ -363,45 +246,6 @@ def _run_to_resume(client: Any, run_id: str | None) -> Any | None:
         log.warning("MLflow run %s is no longer there; a new one is started", run_id)
         return None
     return run
-
-
-def _log(
-    client: Any,
-    run_id: str,
-    params: Mapping[str, str] | None = None,
-    metrics: Mapping[str, float] | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> None:
-    from mlflow.entities import Metric, Param, RunTag
-
-    now = int(time.time() * 1000)
-    finite = {name: float(value) for name, value in (metrics or {}).items() if math.isfinite(value)}
-    rows = [Param(name, text) for name, text in (params or {}).items()]
-    for start in range(0, max(len(rows), 1), _PARAMS_PER_BATCH):
-        client.log_batch(
-            run_id,
-            params=rows[start : start + _PARAMS_PER_BATCH],
-            metrics=[Metric(_name(name, "/"), value, now, 0) for name, value in finite.items()] if start == 0 else [],
-            tags=[RunTag(_name(name), text) for name, text in (tags or {}).items()] if start == 0 else [],
-        )
-
-
-def _params(values: Mapping[str, Any]) -> dict[str, str]:
-    return {_name(name): text[:_LONGEST_VALUE] for name, text in printable(values).items()}
-
-
-def _name(text: str, also: str = "") -> str:
-    """A name MLflow takes: letters, digits, `_ - . :` and spaces, and nothing that reads like a path of dots."""
-    return re.sub(rf"[^A-Za-z0-9_\-.: {also}]", "_", text).strip(". ")[:_LONGEST_NAME] or "_"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            words = isinstance(value, (list, tuple)) and all(isinstance(word, str) for word in value)
-            yield f"{prefix}{name}", shlex.join(value) if words else str(value)
 
 
 def _yes(value: bool) -> str:
