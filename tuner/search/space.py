@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -21,6 +21,7 @@ from tuner.shipped import shipped
 
 STEP = 0.01  # of thresholds: finer differences drown in noise and make policies hard to read
 Params = dict[str, float | int | str]
+Given = Mapping[str, float | int | str]
 
 
 class _Strict(BaseModel):
@@ -141,7 +142,7 @@ class SearchSpace(_Strict):
         *others, last = (_bounds(site.layer, layers) for site in self.sites)
         return (name, distribution) if all(high < last[0] for _, high in others) else None
 
-    def sites_of(self, params: Params, layers: int) -> tuple[MergeSite, ...]:
+    def sites_of(self, params: Given, layers: int) -> tuple[MergeSite, ...]:
         """The merge sites for given parameter values; sites with a threshold above 1 merge nothing and are left out."""
         if self.ladder is not None:
             return self._rungs(self.ladder, params, layers)
@@ -154,7 +155,7 @@ class SearchSpace(_Strict):
                 sites[layer] = MergeSite(layer=layer, threshold=round(threshold, 4), window=window)
         return tuple(sites[layer] for layer in sorted(sites))
 
-    def position_of(self, params: Params) -> Position:
+    def position_of(self, params: Given) -> Position:
         """The position rule for given parameter values; without one the first that there is."""
         if isinstance(self.position, PositionChoices):
             return cast(Position, params.get("position", self.position.choices[0]))
@@ -205,7 +206,7 @@ class SearchSpace(_Strict):
         if isinstance(self.position, PositionChoices):
             yield "position", CategoricalDistribution(self.position.choices)
 
-    def _rungs(self, ladder: LadderSpace, params: Params, layers: int) -> tuple[MergeSite, ...]:
+    def _rungs(self, ladder: LadderSpace, params: Given, layers: int) -> tuple[MergeSite, ...]:
         start = int(_value(params, "start", ladder.start, layers))
         every = int(_value(params, "every", ladder.every, layers))
         window = int(_value(params, "window", ladder.window, layers))
@@ -232,7 +233,7 @@ def _maybe(name: str, value: Any, layers: int) -> Iterator[tuple[str, BaseDistri
         yield name, FloatDistribution(value.low, value.high, step=STEP)
 
 
-def _value(params: Params, name: str, fixed: Any, layers: int) -> float:
+def _value(params: Given, name: str, fixed: Any, layers: int) -> float:
     """A parameter's value: the trial's, or the one that the space fixes."""
     if isinstance(fixed, Range | Choices):
         return float(params[name])
