@@ -31,7 +31,7 @@ def bound(proposals: Proposals, policy: Policy) -> float:
     return proposals.judge.costs(proposals.context.evaluator.prefill(policy))[1]["prefill_flops"]
 
 
-@pytest.mark.parametrize("spend", [0.94, 0.98])
+@pytest.mark.parametrize("spend", [0.95, 0.98])
 @pytest.mark.parametrize("layer", [3, 6])
 def test_the_solved_threshold_spends_the_wanted_share_of_the_budget(
     proposals: Proposals, layer: int, spend: float
@@ -42,7 +42,7 @@ def test_the_solved_threshold_spends_the_wanted_share_of_the_budget(
     policy = proposals.draw(study.ask())
     (site,) = policy.sites
     assert bound(proposals, policy) <= spend * BUDGET
-    gentler = policy.model_copy(update={"sites": (site.model_copy(update={"threshold": site.threshold + 0.01}),)})
+    gentler = policy.model_copy(update={"sites": (site.model_copy(update={"threshold": site.threshold + 0.005}),)})
     assert bound(proposals, gentler) > spend * BUDGET
 
 

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 
 SPEND = "spend"  # the parameter that takes the solved threshold's place
 # Shares of the budget. Less would buy nothing that is asked for, more would fail on other speech every second time.
-SPENDS = FloatDistribution(0.94, 0.98, step=0.01)
+SPENDS = FloatDistribution(0.95, 0.98, step=0.01)
+FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Proposals:
             return distribution.high  # switched off even at its lowest
         site = strongest.sites[-1]
         retention = Retention(*self.context.evaluator.similarities(before, site.layer, site.window), site.layer)
-        step = distribution.step or 1e-3
+        step = (distribution.step or 1e-2) / FINER
         low, high = 0, round((distribution.high - distribution.low) / step)
         while low < high:  # the highest step that is affordable, between the two
             middle = (low + high + 1) // 2
