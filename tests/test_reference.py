@@ -17,7 +17,7 @@ from tuner import loading
 from tuner.data.sources import load
 from tuner.evaluate.evaluator import Evaluator
 from tuner.policy import Policy
-from tuner.reference import batching, checkpoint, grammar, real, speech, train, validation, voices
+from tuner.reference import batching, checkpoint, grammar, invented, real, speech, train, validation, voices
 from tuner.reference.corpus import Clip
 from tuner.reference.features import Features
 from tuner.reference.network import CHARACTERS, Network
@@ -140,14 +140,34 @@ def test_batches_are_the_same_after_a_restart() -> None:
 
 
 @needs_engines
-def test_every_kind_of_voice_speaks() -> None:
+def test_every_kind_of_voice_speaks_in_its_own_way(tmp_path: Path) -> None:
+    more_voices = invented.data_path(tmp_path)
+    heard = set()
     for voice in (
+        voices.Voice("espeak-ng", "en-us", "", 170, 50),
         voices.Voice("espeak-ng", "en-us+f3", "f3", 170, 50),
+        voices.Voice("espeak-ng", f"en-us+{invented.name(0)}", invented.name(0), 170, 50),
+        voices.Voice("espeak-ng", f"en-us+{invented.name(1)}", invented.name(1), 170, 50),
         voices.Voice("flite", "slt", "slt", 1.0, 1.0),
     ):
-        samples = speech.speak("can i have a coffee", voice)
+        samples = speech.speak("can i have a coffee", voice, more_voices)
         assert 0.8 * RATE < len(samples) < 3 * RATE
         assert np.abs(samples).max() > 0.05
+        heard.add(samples.tobytes())
+    assert len(heard) == 5
+
+
+@needs_engines
+@pytest.mark.parametrize("accent", sorted(set(voices.ACCENTS)))
+def test_no_held_out_voice_sounds_like_one_of_another_split(accent: str) -> None:
+    """espeak-ng ignores what it does not know, and some of its variants are twins."""
+
+    def sound(variant: str) -> bytes:
+        return speech.speak("hi", voices.Voice("espeak-ng", f"{accent}+{variant}", variant, 170, 50)).tobytes()
+
+    sounds = {split: {sound(variant) for variant in variants} for split, variants in voices.VARIANTS.items()}
+    assert sum(map(len, sounds.values())) == len(set().union(*sounds.values()))
+    assert len(sounds["test"]) == len(voices.VARIANTS["test"])
 
 
 @needs_speech

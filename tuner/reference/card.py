@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from tuner.reference import grammar, voices
+from tuner.reference import grammar, invented, voices
 from tuner.reference.measure import Measure
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ A genuine `Qwen2AudioForConditionalGeneration` of {parameters:.2f} M parameters,
 | prompt | `Transcribe the speech.` |
 
 ## Data
-{hours:.1f} h of speech synthesized by espeak-ng and flite from a written grammar ({kinds}), {train} speakers in
-{accents} accents, with random speed, microphone, room, noise and SpecAugment. {human}
+{hours:.1f} h of speech synthesized by espeak-ng and flite from a written grammar ({kinds}), {train} speakers
+({invented} of them invented: random espeak-ng variants) in {accents} accents, with random tempo, vocal tract length,
+microphone, room, echo, noise and SpecAugment. {human}
 None of the sentences and none of the speakers of the shipped validation splits was heard in training.
 
 ## Recipe
@@ -70,7 +71,8 @@ def write(folder: Path, recipe: Recipe, hours: float, human: bool, measures: Seq
             f"{text.num_key_value_heads} key-value heads, {text.vocab_size} token types",
             hours=hours,
             kinds=", ".join(grammar.KINDS),
-            train=len(voices.VARIANTS["train"]) + len(voices.FLITE),
+            train=len(voices.VARIANTS["train"]) + len(voices.FLITE) + invented.COUNT,
+            invented=invented.COUNT,
             accents=len(set(voices.ACCENTS)),
             human=HUMAN if human else "No human speech was used.",
             recipe=", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(recipe).items()),

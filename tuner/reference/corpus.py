@@ -7,13 +7,14 @@ import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from tuner.reference import grammar, speech, voices
+from tuner.reference import grammar, invented, speech, voices
 
 SHARD = 500
 WINDOW = 10.0  # seconds the model can hear
@@ -40,16 +41,18 @@ def build(folder: Path, count: int, seed: int, avoid: frozenset[str]) -> list[Cl
             index, audio = folder / f"{seed}-{number:04}.json", folder / f"{seed}-{number:04}.npy"
             if not index.exists():
                 speech.require_engines()
-                _write(index, audio, shard, f"{seed}-{number}", pool)
+                _write(index, audio, shard, f"{seed}-{number}", pool, invented.data_path(folder / "espeak"))
             clips += _read(index, audio)
             progress.advance(bar)
     return clips
 
 
-def _write(index: Path, audio: Path, shard: list[tuple[str, str]], seed: str, pool: ThreadPoolExecutor) -> None:
+def _write(
+    index: Path, audio: Path, shard: list[tuple[str, str]], seed: str, pool: ThreadPoolExecutor, data: Path
+) -> None:
     rng = random.Random(seed)
     drawn = [voices.draw(rng, "train") for _ in shard]
-    made = list(pool.map(speech.speak, [text for _, text in shard], drawn))
+    made = list(pool.map(speech.speak, [text for _, text in shard], drawn, repeat(data)))
     rows, kept, start = [], [], 0
     for (kind, text), voice, samples in zip(shard, drawn, made, strict=True):
         if not 0.4 < len(samples) / speech.RATE < WINDOW:

@@ -75,10 +75,10 @@ def _change_speed(wave: torch.Tensor, speed: float) -> torch.Tensor:
 
 
 def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Random) -> torch.Tensor:
-    """A random microphone (smooth equaliser, sometimes telephone band), room (decaying echo), noise and gain each."""
+    """For each a random microphone (equaliser, telephone band), room (reverberation, echo), noise and gain."""
     rows, samples = batch.shape
     generator = torch.Generator(device=batch.device).manual_seed(rng.getrandbits(31))
-    size = samples + RATE // 2
+    size = samples + 3 * RATE // 2  # room for the longest echo, so that none comes back at the start
     spectrum = torch.fft.rfft(batch, n=size)
     bins = spectrum.shape[1]
     for row in range(rows):
@@ -89,7 +89,9 @@ def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Rand
         if rng.random() < 0.25:
             spectrum[row, int(bins * rng.uniform(0.4, 0.7)) :] *= 0.01
         if rng.random() < 0.35:
-            spectrum[row] *= torch.fft.rfft(_echo(rng, generator, batch.device), n=size)
+            spectrum[row] *= torch.fft.rfft(_reverberation(rng, generator, batch.device), n=size)
+        if rng.random() < 0.2:
+            spectrum[row] *= torch.fft.rfft(_echo(rng, batch.device), n=size)
     sound = torch.fft.irfft(spectrum, n=size)[:, :samples]
     inside = torch.arange(samples, device=batch.device) < lengths[:, None]
     sound = sound * inside
@@ -103,7 +105,7 @@ def _room_and_noise(batch: torch.Tensor, lengths: torch.Tensor, rng: random.Rand
     return noisy
 
 
-def _echo(rng: random.Random, generator: torch.Generator, device: torch.device) -> torch.Tensor:
+def _reverberation(rng: random.Random, generator: torch.Generator, device: torch.device) -> torch.Tensor:
     """An impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.4 s."""
     decay = rng.uniform(0.1, 0.4)
     time = torch.arange(int(decay * RATE), device=device) / RATE
@@ -111,6 +113,14 @@ def _echo(rng: random.Random, generator: torch.Generator, device: torch.device) 
     tail *= rng.uniform(0.1, 0.6) / tail.norm()
     tail[0] = 1.0
     return tail
+
+
+def _echo(rng: random.Random, device: torch.device) -> torch.Tensor:
+    """An impulse response: the sound comes back after 15 to 250 ms, and again, each time weaker."""
+    delay, gain = int(rng.uniform(0.015, 0.25) * RATE), rng.uniform(0.1, 0.5)
+    response = torch.zeros(4 * delay + 1, device=device)
+    response[::delay] = gain ** torch.arange(5, device=device)
+    return response
 
 
 def _mask_bands(mel: torch.Tensor, frames: torch.Tensor, rng: random.Random) -> torch.Tensor:

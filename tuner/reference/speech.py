@@ -27,17 +27,22 @@ def require_engines() -> None:
         raise DataError(f"Making speech needs {' and '.join(missing)}: run `apt-get install espeak-ng flite`.")
 
 
-def speak(text: str, voice: Voice) -> NDArray[np.float32]:
-    """Mono samples at 16 kHz in [-1, 1], silence at both ends trimmed to a breath."""
-    data = _espeak(text, voice) if voice.engine == "espeak-ng" else _flite(text, voice)
+def speak(text: str, voice: Voice, espeak_data: Path | None = None) -> NDArray[np.float32]:
+    """Mono samples at 16 kHz in [-1, 1], silence at both ends trimmed to a breath.
+
+    `espeak_data` holds an espeak-ng-data folder with more voices than the installed one (`invented.data_path`).
+    """
+    data = _espeak(text, voice, espeak_data) if voice.engine == "espeak-ng" else _flite(text, voice)
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32")
     if rate != RATE:
         samples = soxr.resample(samples, rate, RATE)
     return _trim(np.asarray(samples, dtype=np.float32))
 
 
-def _espeak(text: str, voice: Voice) -> bytes:
-    command = ["espeak-ng", "-v", voice.name, "-s", f"{voice.speed:.0f}", "-p", f"{voice.pitch:.0f}", "--stdout", text]
+def _espeak(text: str, voice: Voice, espeak_data: Path | None) -> bytes:
+    command = ["espeak-ng", "-v", voice.name, "-s", f"{voice.speed:.0f}", "-p", f"{voice.pitch:.0f}", "--stdout"]
+    command += [f"--path={espeak_data}"] if espeak_data else []
+    command += ["--", text]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 

@@ -28,10 +28,10 @@ class Recipe:
     """What fixes a training run. `seconds` is the audio in a batch; learning rates warm up over 100 steps, hold, and
     fall to zero over the second half of the joint stage."""
 
-    utterances: int = 26_000
+    utterances: int = 36_000
     easy_steps: int = 250
     ctc_steps: int = 600
-    steps: int = 1_900
+    steps: int = 6_300
     seconds: float = 120.0
     rate: float = 2e-3
     ctc_weight: float = 0.3

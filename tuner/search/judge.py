@@ -14,8 +14,8 @@ from tuner.search.outcome import Judgement
 
 @dataclass(frozen=True)
 class Verdict:
-    """What counts about one evaluation. `bounds` are the upper 95 % bounds of the cost ratios, which the budgets are
-    held against, so that they hold on audio that was not heard as well."""
+    """What counts about one trial. `bounds` are the upper 95 % bounds of the cost ratios, which the budgets are held
+    against, so that they hold on audio that was not heard as well."""
 
     difference: Interval
     costs: Mapping[str, float]
@@ -45,7 +45,10 @@ class Judge:
         return Verdict(difference, costs, bounds, feasible)
 
     def judgement(self, label: str, policy: Policy, evaluation: Evaluation) -> Judgement:
-        """The same with everything a report shows."""
+        """The same for held-out speech, with everything a report shows.
+
+        This is the audio that trials kept a margin for, so here the measured ratio has to keep the budget.
+        """
         verdict = self.verdict(evaluation)
         quality = ratio_of_sums(evaluation.errors, evaluation.totals)
         return Judgement(
@@ -60,5 +63,5 @@ class Judge:
             ci95=(verdict.difference.low, verdict.difference.high),
             costs={name: verdict.costs[name] for name in COSTS},
             broken=evaluation.broken,
-            feasible=verdict.feasible,
+            feasible=all(verdict.costs[name] <= budget for name, budget in self.budgets.items()),
         )

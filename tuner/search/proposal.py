@@ -17,8 +17,8 @@ from tuner.search.space import Params
 log = logging.getLogger(__name__)
 
 SPEND = "spend"  # the parameter that takes the solved threshold's place
-# Shares of the budget. Less would buy nothing that is asked for, more would fail on other speech every second time.
-SPENDS = FloatDistribution(0.95, 0.98, step=0.01)
+# Shares of the budget, of which the upper bound of the cost is held: less would buy nothing that is asked for.
+SPENDS = FloatDistribution(0.96, 1.0, step=0.01)
 FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
 
 

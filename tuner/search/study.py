@@ -85,11 +85,11 @@ def recover(study: optuna.Study) -> int:
 
 
 def enqueue_fixed(study: optuna.Study, fixed: Sequence[tuple[str, Params]]) -> None:
-    """Queues the known policies first: baseline, then presets. Does nothing in a study that has trials."""
-    if study.trials:
-        return
+    """Queues the known policies, baseline and then presets, but for those that are judged or queued already."""
+    labels = {trial.user_attrs.get("label") for trial in study.trials if trial.state != TrialState.FAIL}
     for label, params in fixed:
-        study.enqueue_trial(params, user_attrs={"label": label})
+        if label not in labels:
+            study.enqueue_trial(params, user_attrs={"label": label})
 
 
 def _labels(trial: FrozenTrial) -> dict[str, str]:

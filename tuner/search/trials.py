@@ -14,6 +14,7 @@ from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search import selection, study
 from tuner.search.context import BASELINE, Context
+from tuner.search.interrupt import CtrlC
 from tuner.search.judge import Judge, Verdict
 from tuner.search.outcome import TrialResult
 from tuner.search.proposal import Proposals
@@ -35,6 +36,7 @@ class Trials:
         self.known = {BASELINE: context.baseline, **context.presets}
         self.results: list[TrialResult] = []
         self.interrupted = False
+        self._ctrl_c = CtrlC()
 
     def run(self, deadline: float | None) -> list[TrialResult]:
         """Runs until the study has as many finished trials as were asked for, or `deadline` (of `time.monotonic`).
@@ -51,12 +53,16 @@ class Trials:
         self.context.watcher.advance(len(self.results))
         left = self.context.settings.trials - len(self.results)
         try:
-            for place, (label, policy) in enumerate(outside):
-                evaluation = self.context.evaluate("candidates", policy, self.context.evaluator)
-                self._announce(self._result(-1 - place, label, policy, evaluation))
-            if left > 0:
-                timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                self.study.optimize(self._objective, n_trials=left, timeout=timeout, callbacks=[self._ended])
+            with self._ctrl_c:
+                for place, (label, policy) in enumerate(outside):
+                    with self._ctrl_c.heard():
+                        evaluation = self.context.evaluate("candidates", policy, self.context.evaluator)
+                    self._announce(self._result(-1 - place, label, policy, evaluation))
+                if left > 0:
+                    timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+                    self.study.optimize(self._objective, n_trials=left, timeout=timeout, callbacks=[self._ended])
+                with self._ctrl_c.heard():
+                    pass  # pressed while the last trial was being written
         except KeyboardInterrupt:
             self.interrupted = True
             study.recover(self.study)
@@ -79,9 +85,10 @@ class Trials:
         return inside, outside
 
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
-        study.claim(trial)
-        policy = self.proposals.draw(trial, self.known.get(trial.user_attrs.get("label", "")))
-        verdict = self.judge.verdict(self.context.evaluate("candidates", policy, self.context.evaluator))
+        with self._ctrl_c.heard():
+            study.claim(trial)
+            policy = self.proposals.draw(trial, self.known.get(trial.user_attrs.get("label", "")))
+            verdict = self.judge.verdict(self.context.evaluate("candidates", policy, self.context.evaluator))
         for name, budget in self.context.settings.budgets.items():
             trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike
         trial.set_user_attr("policy", policy.hash)
