@@ -12,6 +12,7 @@ from tuner import loading
 from tuner.data.sources import load
 from tuner.errors import ModelError
 from tuner.evaluate.costing import Costing, ratios
+from tuner.evaluate.encoded import Encoded
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
 from tuner.evaluate.retention import Retention
@@ -38,6 +39,31 @@ def test_answers_and_lengths_do_not_depend_on_the_batch(loaded: LoadedModel) -> 
     assert [record.id for record in alone.records] == [
         one.id for one in load("reference", split="search", limit=6).utterances
     ]
+
+
+def test_an_encoder_that_runs_once_changes_nothing(loaded: LoadedModel) -> None:
+    speech = load("reference", split="search", limit=6)
+    plain, once = Evaluator(loaded, TASK, speech, 4), Evaluator(loaded, TASK, speech, 4, encode_once=True)
+    runs: list[object] = []
+    hook = loaded.model.model.audio_tower.conv1.register_forward_hook(lambda *_: runs.append(None))
+    policies = [Policy.for_model(loaded.model, sites) for sites in ((), SITES, SITES[:1])]
+    try:
+        remembered = [once.evaluate(policy).records for policy in policies]
+        similar = once.similarities(policies[2], 5, 3)[1]
+    finally:
+        hook.remove()
+    assert len(runs) == 2  # batches
+    assert remembered == [plain.evaluate(policy).records for policy in policies]
+    for name, expected in plain.similarities(policies[2], 5, 3)[1].items():
+        torch.testing.assert_close(similar[name].similar, expected.similar, rtol=0, atol=0)
+    assert "forward" not in vars(loaded.model.model.audio_tower)
+
+
+def test_an_encoder_runs_anew_where_memory_is_short(loaded: LoadedModel) -> None:
+    judge = Evaluator(loaded, TASK, load("reference", split="search", limit=6), 4, encode_once=True)
+    judge._encoded = Encoded(loaded.speech, limit=0)
+    policy = Policy.for_model(loaded.model, SITES)
+    assert judge.evaluate(policy).records == judge.evaluate(policy).records
 
 
 def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from tuner.costs.counted import encoder_flops
 from tuner.data.batches import batches, prepare
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
+from tuner.evaluate.encoded import Encoded
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.evaluate.retention import Similarities
 from tuner.loading import LoadedModel
@@ -31,12 +33,16 @@ Step = Callable[[list[Utterance], Inputs], list[UtteranceRecord]]
 class Evaluator:
     """Judges policies on one fixed set of utterances, always in the same batches, so that candidates can be paired.
 
-    When memory runs out the batch is halved for good and the evaluation goes on.
+    When memory runs out the batch is halved for good and the evaluation goes on. With `encode_once` the audio encoder,
+    which no policy changes, runs for the first candidate alone.
     """
 
-    def __init__(self, loaded: LoadedModel, task: Task, data: UtteranceSet, batch_size: int = 16) -> None:
+    def __init__(
+        self, loaded: LoadedModel, task: Task, data: UtteranceSet, batch_size: int = 16, *, encode_once: bool = False
+    ) -> None:
         self.loaded, self.task, self.data = loaded, task, data
         self.batch_size = batch_size
+        self._encoded = Encoded(loaded.speech) if encode_once else None
         self._batches = batches(data.utterances, batch_size)
         self._inputs: dict[tuple[str, ...], Inputs] = {}
 
@@ -85,7 +91,8 @@ class Evaluator:
             while waiting:
                 batch = waiting.popleft()
                 try:
-                    made = step(batch, self._prepared(batch))
+                    with self._encoding(batch):
+                        made = step(batch, self._prepared(batch))
                 except (torch.OutOfMemoryError, RuntimeError) as error:
                     if not _out_of_memory(error):
                         raise
@@ -96,6 +103,9 @@ class Evaluator:
                     progress(len(batch))
         ordered = tuple(records[utterance.id] for utterance in self.data.utterances)
         return Evaluation(policy.hash, self.data.split, ordered, time.perf_counter() - began)
+
+    def _encoding(self, batch: list[Utterance]) -> AbstractContextManager[None]:
+        return nullcontext() if self._encoded is None else self._encoded.remembered(_ids(batch))
 
     def _generate(self, batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
         limits = [self.task.max_new_tokens(utterance.seconds) for utterance in batch]
@@ -154,7 +164,7 @@ class Evaluator:
         )
 
     def _prepared(self, batch: list[Utterance]) -> Inputs:
-        key = tuple(utterance.id for utterance in batch)
+        key = _ids(batch)
         if key not in self._inputs:
             self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt))
         model = self.loaded.model
@@ -178,6 +188,10 @@ class Evaluator:
             log.warning("out of memory: going on with batches of %d", self.batch_size)
         middle = len(batch) // 2
         return [batch[:middle], batch[middle:]]
+
+
+def _ids(batch: Sequence[Utterance]) -> tuple[str, ...]:
+    return tuple(utterance.id for utterance in batch)
 
 
 def _until_end(answer: Sequence[int], ends: set[int], limit: int) -> list[int]:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from tuner.reference import invented
 
 # espeak-ng's `en` is British English; asked for as `en-gb` it ignores the variant.
-ACCENTS = (
-    "en-us en-us en-us en en en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-gb-x-gbcwmd en-029 en-us-nyc"
-).split()
+ACCENTS = ("en-us en-us en-us en en en-gb-scotland en-gb-x-rp en-gb-x-gbclan en-gb-x-gbcwmd en-029 en-us-nyc").split()
 # A variant is a speaker: whoever is held out is heard in no accent during training.
 VARIANTS = {
     "train": (

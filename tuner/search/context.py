@@ -41,7 +41,7 @@ class Context:
         self.splits = load_splits(settings, self.loaded)
         self.baseline = self.policy(())
         self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
-        self.evaluator = self.evaluator_for(self.splits.search)
+        self.evaluator = Evaluator(self.loaded, self.task, self.splits.search, settings.batch_size, encode_once=True)
         if resume is None:
             self.folder = RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
         else:
@@ -60,9 +60,8 @@ class Context:
         )
 
     def evaluator_for(self, data: UtteranceSet) -> Evaluator:
-        """An evaluator on other speech, with the batch size that is known to fit."""
-        size = self.evaluator.batch_size if hasattr(self, "evaluator") else self.settings.batch_size
-        return Evaluator(self.loaded, self.task, data, size)
+        """An evaluator on other speech, by nothing but `generate()`, with the batch size that is known to fit."""
+        return Evaluator(self.loaded, self.task, data, self.evaluator.batch_size)
 
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None
