@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import DynamicCache
 
 from tuner import loading
+from tuner.data.batches import prepare
 from tuner.data.sources import load
 from tuner.errors import ModelError
 from tuner.evaluate.costing import Costing, ratios
@@ -117,3 +119,23 @@ def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeyp
 def test_records_survive_a_file(loaded: LoadedModel) -> None:
     evaluation = evaluator(loaded, 4).evaluate(Policy.for_model(loaded.model))
     assert Evaluation.from_json(evaluation.to_json()) == evaluation
+
+
+def test_surprise_is_minus_the_log_likelihood_of_an_answer_and_its_end(loaded: LoadedModel) -> None:
+    speech = load("reference", split="search", limit=4)
+    answers = {one.id: one.text or "" for one in speech.utterances}
+    policy = Policy.for_model(loaded.model, SITES)
+    together = Evaluator(loaded, TASK, speech, 4).surprise(policy, answers)
+    model, processor = loaded.model, loaded.processor
+    for one in speech.utterances:
+        inputs = prepare(processor, [one], TASK.prompt)
+        cache, total = DynamicCache(config=model.config), 0.0
+        with policy.applied(model), torch.inference_mode():
+            last = model(**inputs, past_key_values=cache, use_cache=True).logits[0, -1]
+            for token in processor.tokenizer.encode(answers[one.id], add_special_tokens=False):
+                total -= float(last.log_softmax(-1)[token])
+                mask = torch.ones(1, cache.get_seq_length() + 1, dtype=torch.long)
+                step = model(input_ids=torch.tensor([[token]]), attention_mask=mask, past_key_values=cache)
+                last = step.logits[0, -1]
+            total -= float(last.log_softmax(-1)[model.generation_config.eos_token_id])
+        assert together[one.id] == pytest.approx(total, abs=1e-3)

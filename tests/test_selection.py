@@ -19,10 +19,15 @@ def policy(*thresholds: float) -> Policy:
 
 
 def trial(
-    number: int, difference: float, cost: float, feasible: bool = True, repeats: int | None = None
+    number: int,
+    difference: float,
+    cost: float,
+    feasible: bool = True,
+    repeats: int | None = None,
+    drift: float = 0.0,
 ) -> TrialResult:
     costs = {"prefill_flops": cost}
-    return TrialResult(number, policy(0.5), "", 0.0, difference, costs, feasible, False, 1.0, repeats)
+    return TrialResult(number, policy(0.5), "", 0.0, difference, costs, feasible, False, 1.0, repeats, drift)
 
 
 def judgement(bound: float, cost: float, sites: int = 1, feasible: bool = True) -> Judgement:
@@ -52,16 +57,18 @@ def test_the_front_equals_the_definition() -> None:
         assert len(kept) == len(undominated)  # equal points count once
 
 
-def test_finalists_are_feasible_distinct_and_filled_up_from_the_fronts_behind() -> None:
+def test_finalists_are_the_feasible_and_distinct_trials_that_errors_and_drift_agree_on() -> None:
     trials = [
         trial(0, 0.00, 1.0, feasible=False),
-        trial(1, 0.02, 0.5),
-        trial(2, 0.01, 0.6),
-        trial(3, 0.03, 0.6),
+        trial(1, 0.02, 0.5, drift=0.1),
+        trial(2, 0.01, 0.6, drift=0.1),
+        trial(3, 0.01, 0.5, drift=0.1),
         trial(4, 0.01, 0.6, repeats=2),
+        trial(5, 0.00, 0.6, drift=0.9),
+        trial(6, 0.03, 0.6, drift=0.8),
     ]
-    assert [one.number for one in finalists(trials, "prefill_flops", 8)] == [2, 1, 3]
-    assert [one.number for one in finalists(trials, "prefill_flops", 1)] == [2]
+    assert [one.number for one in finalists(trials, "prefill_flops", 8)] == [3, 2, 1, 5, 6]
+    assert [one.number for one in finalists(trials, "prefill_flops", 1)] == [3]
     assert finalists(trials[:1], "prefill_flops", 8) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ from tuner.data.batches import batches, prepare
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
 from tuner.evaluate.encoded import Encoded
+from tuner.evaluate.forced import nats, with_answers
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.evaluate.retention import Similarities
 from tuner.loading import LoadedModel
@@ -70,6 +71,21 @@ class Evaluator:
 
         return self._run(policy, look, None, watch=layer), found
 
+    def surprise(self, policy: Policy, answers: Mapping[str, str]) -> dict[str, float]:
+        """How unlikely `answers` (by utterance id) are under `policy`: nats by utterance id, from one pass each."""
+        found: dict[str, float] = {}
+        ends = sorted(_as_set(self.loaded.model.generation_config.eos_token_id))
+        tokenizer = self.loaded.processor.tokenizer
+
+        def force(batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
+            said = [tokenizer.encode(answers[one.id], add_special_tokens=False) for one in batch]
+            output = self.loaded.model(**with_answers(inputs, said, self._pad), use_cache=False)
+            found.update(zip(_ids(batch), nats(output.logits, said, ends), strict=True))
+            return self._costs_alone(batch)
+
+        self._run(policy, force, None)
+        return found
+
     def encoder_flops(self) -> dict[str, float]:
         """FLOPs before the decoder by utterance id; padding is shared out evenly within a batch."""
         found: dict[str, float] = {}
@@ -119,6 +135,9 @@ class Evaluator:
 
     def _prefill(self, batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
         self.loaded.model(**inputs, use_cache=False)
+        return self._costs_alone(batch)
+
+    def _costs_alone(self, batch: list[Utterance]) -> list[UtteranceRecord]:
         tokens, audio = self._lengths()
         return [
             UtteranceRecord(one.id, one.seconds, "", 0, 0, tokens[row], audio[row], 1, False)
@@ -157,11 +176,15 @@ class Evaluator:
 
     def _generation(self, limit: int) -> GenerationConfig:
         """Greedy decoding with the checkpoint's own end and padding tokens and none of its sampling."""
-        own = self.loaded.model.generation_config
-        pad = own.pad_token_id if own.pad_token_id is not None else min(_as_set(own.eos_token_id))
+        end = self.loaded.model.generation_config.eos_token_id
         return GenerationConfig(
-            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=own.eos_token_id, pad_token_id=pad
+            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=self._pad
         )
+
+    @property
+    def _pad(self) -> int:
+        own = self.loaded.model.generation_config
+        return int(own.pad_token_id) if own.pad_token_id is not None else min(_as_set(own.eos_token_id))
 
     def _prepared(self, batch: list[Utterance]) -> Inputs:
         key = _ids(batch)

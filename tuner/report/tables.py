@@ -82,7 +82,18 @@ def markdown(outcome: Outcome) -> str:
 def trials_csv(outcome: Outcome, path: Path) -> None:
     """Writes one row a trial: what was tried, and what came out, unrounded."""
     costs = list(dict.fromkeys(name for trial in outcome.trials for name in trial.costs))
-    header = ["number", "label", "policy", "sites", "position", "min_audio_tokens", "quality", "difference", *costs]
+    header = [
+        "number",
+        "label",
+        "policy",
+        "sites",
+        "position",
+        "min_audio_tokens",
+        "quality",
+        "difference",
+        "drift",
+        *costs,
+    ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*header, "feasible", "on_front", "seconds", "repeats"])
@@ -90,7 +101,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
             policy = trial.policy
             sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
-            values = [trial.quality, trial.difference, *(trial.costs.get(name, "") for name in costs)]
+            values = [trial.quality, trial.difference, trial.drift, *(trial.costs.get(name, "") for name in costs)]
             flags = [str(trial.feasible).lower(), str(trial.on_front).lower()]
             writer.writerow([trial.number, trial.label, *behaviour, *values, *flags, trial.seconds, trial.repeats])
 

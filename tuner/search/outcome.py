@@ -16,7 +16,8 @@ class TrialResult:
 
     `quality` is the task's error rate (WER for ASR, 0 is perfect), `difference` its excess over the baseline, `costs`
     ratios to the baseline by name (prefill_flops, kv_cache, prefill_flops_audio, end_to_end_flops). `feasible` says
-    that every budget holds, `on_front` that no other feasible trial is better in quality and cost.
+    that every budget holds, `on_front` that no other feasible trial is better in quality and cost. `drift` is how much
+    less likely the baseline's own answers are under the policy, in nats a word.
     """
 
     number: int
@@ -29,6 +30,7 @@ class TrialResult:
     on_front: bool
     seconds: float
     repeats: int | None = None  # the earlier trial with the same policy, whose evaluation was reused
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)

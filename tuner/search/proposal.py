@@ -16,9 +16,6 @@ from tuner.search.space import Params
 
 log = logging.getLogger(__name__)
 
-SPEND = "spend"  # the parameter that takes the solved threshold's place
-# Shares of the budget, of which the upper bound of the cost is held: less would buy nothing that is asked for.
-SPENDS = FloatDistribution(0.96, 1.0, step=0.01)
 FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
 
 
@@ -26,9 +23,9 @@ FINER = 2  # steps of the solved threshold to one of the searched ones: a whole 
 class Proposals:
     """Draws policies from the space of `context`.
 
-    Where `solve` is set and the space allows it, the sampler chooses everything but the last threshold, and in its
-    place the share of the budget to spend. One prefill without the last site then tells what it would save at every
-    threshold, so no trial is lost on policies that cost too much or save more than is asked for.
+    Where `solve` is set and the space allows it, the sampler chooses everything but the last threshold. One prefill
+    without the last site then tells what it would save at every threshold, so no trial is lost on policies that cost
+    too much or save more than is asked for.
     """
 
     context: Context
@@ -39,23 +36,24 @@ class Proposals:
         """The policy that a trial proposes; `known` where it was queued for one, whose `known_params` it has."""
         context, solved = self.context, self._solved
         params = context.space.suggest(trial, context.layers, None if solved is None else solved[0])
+        if known is not None:
+            return known
         if solved is not None:
-            spend = trial.suggest_float(SPEND, SPENDS.low, SPENDS.high, step=SPENDS.step)
-            if known is None:
-                params[solved[0]] = self._threshold(params, *solved, spend)
-        return self._policy(params) if known is None else known
+            params[solved[0]] = self._threshold(params, *solved)
+        return self._policy(params)
 
     def known_params(self, policy: Policy) -> Params | None:
-        """The parameters that stand for a known policy, None where the space does not hold it.
-
-        A solved threshold is not among them. The nearest the sampler can be told is that the budget was to be spent.
-        """
+        """The parameters that stand for a known policy, without a solved threshold; None where the space lacks it."""
         space, layers = self.context.space, self.context.layers
         params = space.identity(layers) if policy.is_identity else space.express(policy.sites, layers)
         if params is not None and self._solved is not None:
             del params[self._solved[0]]
-            params[SPEND] = SPENDS.high
         return params
+
+    @property
+    def spends_all(self) -> bool:
+        """Whether what is drawn spends the budget, so that costs hardly differ."""
+        return self._solved is not None
 
     @property
     def _solved(self) -> tuple[str, FloatDistribution] | None:
@@ -65,9 +63,9 @@ class Proposals:
         space = self.context.space
         return self.context.policy(space.sites_of(params, self.context.layers), space.position_of(params))
 
-    def _threshold(self, params: Params, name: str, distribution: FloatDistribution, spend: float) -> float:
-        """The highest threshold, so the gentlest merging, whose costs stay within `spend` of every budget; the lowest
-        there is when none does."""
+    def _threshold(self, params: Params, name: str, distribution: FloatDistribution) -> float:
+        """The highest threshold, so the gentlest merging, that keeps every budget; the lowest there is when none
+        does."""
         before = self._policy({**params, name: distribution.high})
         strongest = self._policy({**params, name: distribution.low})
         if len(strongest.sites) == len(before.sites):
@@ -79,7 +77,7 @@ class Proposals:
         while low < high:  # the highest step that is affordable, between the two
             middle = (low + high + 1) // 2
             bounds = self.judge.costs(retention.at(distribution.low + middle * step))[1]
-            if all(bounds[cost] <= spend * budget for cost, budget in self.judge.budgets.items()):
+            if all(bounds[cost] <= budget for cost, budget in self.judge.budgets.items()):
                 low = middle
             else:
                 high = middle - 1

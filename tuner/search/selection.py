@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scipy.stats import rankdata
+
 from tuner.search.outcome import Judgement, TrialResult
 
 TIE = 0.001  # a tenth of a point: about one word in the few hundred that a bound rests on
@@ -27,18 +29,16 @@ def best_quality(trials: Sequence[TrialResult], cost: str) -> TrialResult | None
 
 
 def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[TrialResult]:
-    """The feasible front and, while there are fewer than `count`, the fronts behind it.
+    """The `count` feasible trials that do best by errors and by drift together (the sum of both ranks), the cheaper of
+    equal ones first.
 
-    What is best on the search split is partly luck, so the runners-up get their chance as well. From a front that is
-    too long the best in quality are taken: the budget already bounds the cost.
+    Not the front alone: what is best on the search split is partly luck, so the runners-up get their chance, and the
+    front's cheap end is of no use to someone whose budget is kept already.
     """
     left = [trial for trial in trials if trial.feasible and trial.repeats is None]
-    chosen: list[TrialResult] = []
-    while left and len(chosen) < count:
-        peeled = [left[index] for index in front([(trial.difference, trial.costs[cost]) for trial in left])]
-        chosen += sorted(peeled, key=lambda trial: trial.difference)[: count - len(chosen)]
-        left = [trial for trial in left if all(trial is not taken for taken in peeled)]
-    return chosen
+    ranks = rankdata([trial.difference for trial in left]) + rankdata([trial.drift for trial in left])
+    order = sorted(zip(ranks, left, strict=True), key=lambda one: (one[0], one[1].costs[cost]))
+    return [trial for _, trial in order[:count]]
 
 
 def choose(judgements: Sequence[Judgement], cost: str) -> Judgement | None:

@@ -14,6 +14,7 @@ from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search import selection, study
 from tuner.search.context import BASELINE, Context
+from tuner.search.drift import Drift
 from tuner.search.interrupt import CtrlC
 from tuner.search.judge import Judge, Verdict
 from tuner.search.outcome import TrialResult
@@ -24,7 +25,7 @@ from tuner.tracking import Tracker
 log = logging.getLogger(__name__)
 
 FOCUS = 0.95  # of the budget: below it the sampler is not rewarded for saving more
-HOPELESS = 0.1  # of error rate above the baseline: beyond it one policy is as bad as another
+HOPELESS = 0.1  # nats a word: beyond it one policy is as bad as another
 
 
 class Trials:
@@ -32,6 +33,7 @@ class Trials:
 
     def __init__(self, context: Context, judge: Judge, opened: optuna.Study, tracker: Tracker) -> None:
         self.context, self.judge, self.study, self.tracker = context, judge, opened, tracker
+        self.drift = Drift(context.evaluator, context.baseline, judge.baseline)
         self.proposals = Proposals(context, judge, solve=context.settings.solve)
         self.known = {BASELINE: context.baseline, **context.presets}
         self.results: list[TrialResult] = []
@@ -57,7 +59,8 @@ class Trials:
                 for place, (label, policy) in enumerate(outside):
                     with self._ctrl_c.heard():
                         evaluation = self.context.evaluate("candidates", policy, self.context.evaluator)
-                    self._announce(self._result(-1 - place, label, policy, evaluation))
+                        drift = self.drift.of(policy)
+                    self._announce(self._result(-1 - place, label, policy, evaluation, drift))
                 if left > 0:
                     timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
                     self.study.optimize(self._objective, n_trials=left, timeout=timeout, callbacks=[self._ended])
@@ -89,16 +92,21 @@ class Trials:
             study.claim(trial)
             policy = self.proposals.draw(trial, self.known.get(trial.user_attrs.get("label", "")))
             verdict = self.judge.verdict(self.context.evaluate("candidates", policy, self.context.evaluator))
+            drift = self.drift.of(policy)
         for name, budget in self.context.settings.budgets.items():
             trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike
         trial.set_user_attr("policy", policy.hash)
-        return self._for_sampler(verdict)
+        trial.set_user_attr("drift", drift)
+        return self._for_sampler(verdict, drift)
 
-    def _for_sampler(self, verdict: Verdict) -> tuple[float, float]:
+    def _for_sampler(self, verdict: Verdict, drift: float) -> tuple[float, float]:
         """Quality and cost as the sampler sees them, flat where no policy is wanted: so it looks near the budget and
-        among usable policies instead of tracing the whole front down to gibberish. Results keep the true values."""
-        budget = self.context.settings.budgets[self._cost]
-        return min(verdict.difference.value, HOPELESS), max(verdict.costs[self._cost], FOCUS * budget)
+        among usable policies instead of tracing the whole front down to gibberish. Results keep the true values.
+
+        Costs of policies that spend the budget differ by the step of a threshold: no reason to prefer one.
+        """
+        floor = self.context.settings.budgets[self._cost] * (1 if self.proposals.spends_all else FOCUS)
+        return min(drift, HOPELESS), max(verdict.costs[self._cost], floor)
 
     def _ended(self, _: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state == TrialState.COMPLETE:
@@ -112,9 +120,9 @@ class Trials:
                 f"{self.context.folder.path}: the record of trial {trial.number} is gone from candidates/; "
                 "restore it or start a new run"
             )
-        return self._result(trial.number, trial.user_attrs.get("label", ""), *found)
+        return self._result(trial.number, trial.user_attrs.get("label", ""), *found, trial.user_attrs["drift"])
 
-    def _result(self, number: int, label: str, policy: Policy, evaluation: Evaluation) -> TrialResult:
+    def _result(self, number: int, label: str, policy: Policy, evaluation: Evaluation, drift: float) -> TrialResult:
         verdict = self.judge.verdict(evaluation)
         return TrialResult(
             number=number,
@@ -127,6 +135,7 @@ class Trials:
             on_front=False,
             seconds=evaluation.wall_seconds,
             repeats=next((one.number for one in self.results if one.policy.hash == policy.hash), None),
+            drift=drift,
         )
 
     def _announce(self, result: TrialResult) -> None:

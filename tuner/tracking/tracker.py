@@ -187,7 +187,12 @@ class Tracker:
         params: dict[str, Any] = {"position": policy.position, "min_audio_tokens": policy.min_audio_tokens}
         for index, site in enumerate(policy.sites):
             params |= {f"site{index}.{name}": getattr(site, name) for name in ("layer", "threshold", "window")}
-        metrics = {"quality": result.quality, "difference": result.difference, "seconds": result.seconds}
+        metrics = {
+            "quality": result.quality,
+            "difference": result.difference,
+            "drift": result.drift,
+            "seconds": result.seconds,
+        }
         if number not in self._started:  # else an earlier attempt got as far as this
             start = int((now - result.seconds) * 1000)
             name = f"{number:04d} {result.label}".strip()
