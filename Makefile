@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 demo: $(INSTALLED)
 	$(BIN)/tune --model reference --budget 0.7
-	$(BIN)/tune apply --model reference --policy policies/reference-asr-0.70.yaml tuner/reference/data/test/000.flac
+	$(BIN)/tune apply --model reference --policy policies/reference-asr-0.70.yaml tuner/reference/data/selection/000.flac
 
 test: $(INSTALLED)
 	$(BIN)/pytest

@@ -31,7 +31,7 @@ class Settings:
     limit: int | None = None
     max_bad: int = 0
     space: str = "dual"
-    trials: int = 60
+    trials: int = 50
     timeout: float | None = None  # seconds
     sampler: str = "auto"
     solve: bool = True  # the last threshold for the budget, where the space allows it
