@@ -58,20 +58,21 @@ def test_a_search_ends_with_a_policy_that_production_can_load(tmp_path: Path) ->
         Policy.load({str(file)!r}).apply(loaded.model)
         forbidden = [name for name in ("optuna", "mlflow") if name in sys.modules]
 
-        from tuner.data.batches import batches, prepare
+        from tuner.data.batches import prepare
         from tuner.data.sources import load
         from tuner.tasks.asr import TASK
         said, shorter = {{}}, []
-        for batch in batches(load("reference", split="test", limit=10).utterances, 16):
-            inputs = prepare(loaded.processor, batch, TASK.prompt)
-            prompt = inputs["input_ids"].shape[1]
+        for one in load("reference", split="test", limit=10).utterances:
+            inputs = prepare(loaded.processor, [one], TASK.prompt)
+            prompt, longest = inputs["input_ids"].shape[1], TASK.max_new_tokens(one.seconds)
             with torch.inference_mode():
                 out = loaded.model.generate(
-                    **inputs, max_new_tokens=120, do_sample=False, return_dict_in_generate=True
+                    **inputs, max_new_tokens=longest, do_sample=False, return_dict_in_generate=True
                 )
-            shorter.append(min(layer.keys.shape[-2] for layer in out.past_key_values.layers) < prompt)
-            texts = loaded.processor.batch_decode(out.sequences[:, prompt:], skip_special_tokens=True)
-            said.update({{one.id: text.strip() for one, text in zip(batch, texts)}})
+            unmerged = out.sequences.shape[1] - 1
+            shorter.append(min(layer.keys.shape[-2] for layer in out.past_key_values.layers) < unmerged)
+            (text,) = loaded.processor.batch_decode(out.sequences[:, prompt:], skip_special_tokens=True)
+            said[one.id] = text.strip()
         print(json.dumps({{"said": said, "shorter": all(shorter), "forbidden": forbidden}}))
     """)
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
