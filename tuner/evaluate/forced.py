@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 
 def with_answers(inputs: dict[str, Any], answers: Sequence[Sequence[int]], pad: int) -> dict[str, Any]:
@@ -16,11 +17,8 @@ def with_answers(inputs: dict[str, Any], answers: Sequence[Sequence[int]], pad: 
         torch.cat([row[real.bool()], torch.tensor(answer, dtype=row.dtype, device=row.device)])
         for row, real, answer in zip(ids, mask, answers, strict=True)
     ]
-    width = max(len(row) for row in rows)
-    longer, real = ids.new_full((len(rows), width), pad), mask.new_zeros(len(rows), width)
-    for place, row in enumerate(rows):
-        longer[place, width - len(row) :] = row
-        real[place, width - len(row) :] = 1
+    longer = pad_sequence(rows, batch_first=True, padding_value=pad, padding_side="left")
+    real = pad_sequence([torch.ones_like(row, dtype=mask.dtype) for row in rows], batch_first=True, padding_side="left")
     return {**inputs, "input_ids": longer, "attention_mask": real}
 
 
