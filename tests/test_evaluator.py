@@ -96,7 +96,9 @@ def test_one_prefill_tells_what_a_further_site_keeps_at_any_threshold(
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    judge, whole = evaluator(loaded, 6), evaluator(loaded, 2).evaluate(Policy.for_model(loaded.model))
+    whole = evaluator(loaded, 2).evaluate(Policy.for_model(loaded.model))
+    judge = Evaluator(loaded, TASK, load("reference", split="search", limit=6), 6, encode_once=True)
+    judge.prefill(Policy.for_model(loaded.model))  # so that the encoder's results for six are kept
     generate = loaded.model.generate
 
     def small_device(**inputs: Any) -> Any:
@@ -107,6 +109,8 @@ def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeyp
     monkeypatch.setattr(loaded.model, "generate", small_device)
     assert judge.evaluate(Policy.for_model(loaded.model)).records == whole.records
     assert judge.batch_size == 2
+    assert judge._encoded is not None
+    assert all(len(ids) <= 2 for ids, _ in judge._encoded._kept)  # type: ignore[arg-type]  # keys are batches of ids
 
     def no_device(**_: Any) -> Any:
         raise torch.OutOfMemoryError("no more memory")

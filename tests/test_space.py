@@ -12,7 +12,7 @@ from tuner.policy import MergeSite
 from tuner.search.presets import presets
 from tuner.search.space import SearchSpace
 
-SHIPPED = ["dual", "input", "ladder"]
+SHIPPED = ["dual", "input", "ladder", "triple"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -40,12 +40,19 @@ def test_the_identity_can_be_drawn_and_the_strongest_policy_merges_first_and_mos
     assert min(site.threshold for site in strongest) == pytest.approx(min(lows))
 
 
+@pytest.mark.parametrize("name", ["dual", "triple"])
+@pytest.mark.parametrize("layers", [12, 28, 32])
+def test_the_papers_presets_can_be_drawn_and_the_last_threshold_solved(name: str, layers: int) -> None:
+    space = SearchSpace.load(name)
+    for sites in presets(layers).values():
+        params = space.express(sites, layers)
+        assert params is not None
+        assert space.sites_of(params, layers) == sites
+    assert space.last_threshold(layers) is not None
+
+
 def test_known_policies_are_expressed_exactly_or_not_at_all() -> None:
     dual = SearchSpace.load("dual")
-    for sites in presets(12).values():
-        params = dual.express(sites, 12)
-        assert params is not None
-        assert dual.sites_of(params, 12) == sites
     deep_alone = (MergeSite(layer=6, threshold=0.7, window=3),)
     params = dual.express(deep_alone, 12)
     assert params is not None
@@ -122,5 +129,5 @@ def test_a_bad_file_is_refused_by_name_and_reason(tmp_path: Path, text: str, pro
 
 
 def test_an_unknown_name_lists_what_is_shipped() -> None:
-    with pytest.raises(SearchError, match="dual, input, ladder"):
+    with pytest.raises(SearchError, match="dual, input, ladder, triple"):
         SearchSpace.load("duall")

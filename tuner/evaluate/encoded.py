@@ -32,6 +32,11 @@ class Encoded:
         self._kept: dict[tuple[Hashable, int], list[Any]] = {}
         self._bytes = 0
 
+    def forget(self) -> None:
+        """Lets go of all that is kept, whose batches will not come again."""
+        self._kept.clear()
+        self._bytes = 0
+
     @contextmanager
     def remembered(self, key: Hashable) -> Iterator[None]:
         """Within it the model must be given the inputs that `key` names; what was kept for them is not run again."""

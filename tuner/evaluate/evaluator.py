@@ -208,6 +208,8 @@ class Evaluator:
             self.batch_size = (len(batch) + 1) // 2
             self._batches = batches(self.data.utterances, self.batch_size)
             self._inputs.clear()
+            if self._encoded is not None:
+                self._encoded.forget()
             log.warning("out of memory: going on with batches of %d", self.batch_size)
         middle = len(batch) // 2
         return [batch[:middle], batch[middle:]]

@@ -31,7 +31,7 @@ class Recipe:
     utterances: int = 36_000
     easy_steps: int = 250
     ctc_steps: int = 600
-    steps: int = 6_300
+    steps: int = 8_200
     seconds: float = 120.0
     rate: float = 2e-3
     ctc_weight: float = 0.3

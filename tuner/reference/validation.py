@@ -17,8 +17,8 @@ from tuner.reference import grammar, speech, voices
 FOLDER = Path(__file__).parent / "data"
 SIZES = {"search": 100, "selection": 100, "test": 200}
 SEEDS = {"search": 101, "selection": 102, "test": 103}
-SECOND_TEST_SEED = 203
-TRAINED = 26_000  # sentences that the shipped weights were trained on
+TEST_REDRAWN = 303  # seed of the test split that ships: the two before it had been looked at too often
+TRAINED = 40_000  # sentences, more than the shipped weights can have heard
 SHORTEST, LONGEST = 1.5, 9.9  # seconds; cut into ten bins
 LENGTHS = (15, 14, 13, 12, 11, 9, 8, 7, 6, 5)  # utterances in each bin, of a hundred: long audio is dear to ship
 PEAK = (0.5, 0.9)
@@ -27,7 +27,7 @@ PEAK = (0.5, 0.9)
 def candidates(split: str) -> list[tuple[str, str]]:
     """The sentences a split may draw from; no two splits share one, and training avoids them all.
 
-    Test results of the first draw were seen while the search was being made, so `test` was drawn anew. Training had
+    Test results of earlier draws were seen while the search was being made, so `test` was drawn anew. Training had
     begun by then: the new draw avoids whatever training may say, instead of the other way round.
     """
     draws = _draws()
@@ -35,7 +35,7 @@ def candidates(split: str) -> list[tuple[str, str]]:
         return draws[split]
     held_out = _texts(draws.values())
     trained = grammar.sentences(TRAINED, 1, held_out)
-    return grammar.sentences(SIZES[split] * 12, SECOND_TEST_SEED, held_out | _texts([trained]))
+    return grammar.sentences(SIZES[split] * 12, TEST_REDRAWN, held_out | _texts([trained]))
 
 
 def held_out_texts() -> frozenset[str]:
@@ -62,8 +62,8 @@ def build(split: str, folder: Path = FOLDER) -> list[dict[str, object]]:
     sample, which keep the package small, make it less clean than the synthesizer.
     """
     speech.require_engines()
-    rng = random.Random(SEEDS[split])
-    noise = np.random.default_rng(SEEDS[split])
+    seed = TEST_REDRAWN if split == "test" else SEEDS[split]
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
     (folder / split).mkdir(parents=True, exist_ok=True)
     room = {place: count * SIZES[split] // 100 for place, count in enumerate(LENGTHS)}
     rows: list[dict[str, object]] = []

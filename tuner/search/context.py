@@ -81,6 +81,7 @@ class Context:
             "data": self.splits.digest,
             "space": self.space.fingerprint,
             "task": self.task.name,
+            "objective": "drift and cost",
             "parameters": "last threshold solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),
         }

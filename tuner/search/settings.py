@@ -30,7 +30,7 @@ class Settings:
     force_test: bool = False
     limit: int | None = None
     max_bad: int = 0
-    space: str = "dual"
+    space: str = "triple"
     trials: int = 50
     timeout: float | None = None  # seconds
     sampler: str = "auto"

@@ -98,7 +98,7 @@ class SearchSpace(_Strict):
 
     @classmethod
     def load(cls, name: str) -> SearchSpace:
-        """Reads a file, or a shipped space by its name (dual, ladder, input).
+        """Reads a file, or a shipped space by its name (triple, dual, ladder, input).
 
         Raises:
             SearchError: if there is no such file or it does not follow the schema.
