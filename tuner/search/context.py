@@ -59,9 +59,10 @@ class Context:
             min_audio_tokens=self.space.min_audio_tokens,
         )
 
-    def evaluator_for(self, data: UtteranceSet) -> Evaluator:
-        """An evaluator on other speech, by nothing but `generate()`, with the batch size that is known to fit."""
-        return Evaluator(self.loaded, self.task, data, self.evaluator.batch_size)
+    def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:
+        """An evaluator on other speech, with the batch size that is known to fit; by nothing but `generate()` unless
+        `encode_once`."""
+        return Evaluator(self.loaded, self.task, data, self.evaluator.batch_size, encode_once=encode_once)
 
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None

@@ -43,7 +43,8 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
 
 def _judge(context: Context, part: str, data: UtteranceSet, policies: Sequence[tuple[str, Policy]]) -> list[Judgement]:
     """The baseline's judgement, then each policy's."""
-    evaluator = context.evaluator_for(data)
+    # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
+    evaluator = context.evaluator_for(data, encode_once=part == "selection")
     context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(data.utterances))
     advance = context.watcher.advance
     baseline = context.evaluate(part, context.baseline, evaluator, advance)
