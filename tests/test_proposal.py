@@ -19,7 +19,8 @@ BUDGET = 0.75
 @pytest.fixture(scope="module")
 def proposals(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
     runs = tmp_path_factory.mktemp("runs")
-    settings = Settings("reference", {"prefill_flops": BUDGET}, limit=6, run="x", runs=runs, device="cpu")
+    budget = {"prefill_flops": BUDGET}
+    settings = Settings("reference", budget, space="dual", limit=6, run="x", runs=runs, device="cpu")
     context = Context(settings, None, Watcher())
     baseline = context.evaluator.evaluate(context.baseline)
     costing = Costing.of(context.loaded, context.evaluator.encoder_flops())
