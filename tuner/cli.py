@@ -103,7 +103,7 @@ class _Commands(click.Group):
 @click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
-@click.option("--resume", type=PATH, help="Folder of a run to continue; options that are not given are then taken from it.")
+@click.option("--resume", type=PATH, help="Folder of a run to continue; what is not given is taken from it.")
 @click.pass_context
 def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
     """Finds where and how strongly a speech LLM's audio tokens can be merged under a hard budget.
