@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.slow_reference import groups_of
+from tuner.doctor.reference import groups_of
 from tuner.runtime.affinity import Groups, Position, joins
 
 WIDTH = 8

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, StaticCache
 
-from tests.slow_reference import Reference, greedy, reference
 from tests.tiny import AUDIO, left_padded, tiny_model, utterance
+from tuner.doctor.reference import Reference, greedy, reference
 from tuner.errors import ModelError, PolicyError
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.apply import Handle, apply
@@ -100,7 +100,7 @@ def test_prompts_may_begin_with_audio(model: Any) -> None:
         assert handle.lengths is not None
         assert handle.lengths.audio_tokens.tolist() == [one.audio_tokens for one in expected]
     for row, one in enumerate(expected):
-        torch.testing.assert_close(logits[row, -8:], one.logits, rtol=0, atol=TOLERANCE)
+        torch.testing.assert_close(logits[row, -8:], one.logits[-8:], rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("layers", [(0,), (2,), (0, 1, 3)])
@@ -124,23 +124,6 @@ def _generate(model: Any, batch: dict[str, Tensor], **options: Any) -> list[list
     options = {"do_sample": False, "max_new_tokens": 6, **options}
     output: list[list[int]] = model.generate(**batch, **options)[:, batch["input_ids"].shape[1] :].tolist()
     return output
-
-
-def test_beams_of_a_padded_batch_equal_those_of_each_alone(model: Any) -> None:
-    with _applied(model, _sites(0, 2)):
-        together = _generate(model, left_padded(UTTERANCES), num_beams=3)
-        assert together == [_generate(model, prompt, num_beams=3)[0] for prompt in UTTERANCES]
-        assert together != _generate(model, left_padded(UTTERANCES))
-
-
-def test_a_batch_of_bfloat16_runs_in_bfloat16() -> None:
-    model = tiny_model().to(torch.bfloat16)
-    batch = left_padded(UTTERANCES)
-    batch["input_features"] = batch["input_features"].to(torch.bfloat16)
-    with _applied(model, _sites(0, 2)):
-        logits, cache = _forced(model, batch, CONTINUATION)
-    assert logits.dtype == cache.layers[3].keys.dtype == torch.bfloat16
-    assert logits.isfinite().all()
 
 
 @pytest.mark.parametrize("layers", [(0,), (2,), (0, 2)])
@@ -180,8 +163,8 @@ def test_a_cache_follows_its_rows_and_is_cut_only_behind_the_prompt(model: Any) 
     with _applied(model, _sites(0, 2)), torch.no_grad():
         logits, cache = _forced(model, batch, CONTINUATION)
         cache.crop(-1)
-        with pytest.raises(PolicyError, match="only the newest 3"):
-            cache.crop(-4)
+        with pytest.raises(PolicyError, match="only the newest 7"):
+            cache.crop(-8)
         cache.reorder_cache(swap)
         mask = torch.nn.functional.pad(batch["attention_mask"], (0, 4), value=1)[swap]
         step = {"input_ids": torch.full((3, 1), CONTINUATION[-1]), "position_ids": mask.sum(1, keepdim=True) - 1}
@@ -239,7 +222,7 @@ def test_the_last_prompt_token_is_never_merged(model: Any) -> None:
         logits = model(**prompt).logits[0]
         assert handle.lengths is not None
         assert handle.lengths.tokens.tolist() == [expected.tokens]
-    torch.testing.assert_close(logits[-1:], expected.logits, rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(logits, expected.logits, rtol=0, atol=TOLERANCE)
 
 
 def test_audio_ids_that_come_without_audio_are_text(model: Any) -> None:
@@ -358,7 +341,6 @@ REFUSED = {
     "inputs_embeds without input_ids": {"inputs_embeds": torch.zeros(1, 5, 32)},
     "legacy": _legacy(),
     "padding_side='left'": _right_padded(),
-    "labels": {**UTTERANCES[0], "labels": UTTERANCES[0]["input_ids"]},
     r"attention_mask of shape \[1, 28\]": {**UTTERANCES[0], "attention_mask": torch.ones(1, 1, 28, 28)},
 }
 
@@ -397,10 +379,24 @@ def test_other_ways_in_are_refused_by_name(model: Any) -> None:
 def test_models_that_cannot_be_merged_in_are_refused_by_name(model: Any) -> None:
     with pytest.raises(PolicyError, match="layers 0 to 3"):
         apply(model, [MergeSite(layer=4, threshold=0.9)])
-    sliding = tiny_model(use_sliding_window=True, sliding_window=8, max_window_layers=2)
-    with pytest.raises(ModelError, match="sliding_attention"):
-        apply(sliding, _sites(0))
+    model = tiny_model()
+    model.config.text_config.layer_types = ["chunked_attention"] * 4
+    with pytest.raises(ModelError, match="chunked_attention"):
+        apply(model, _sites(0))
     model = tiny_model()
     model.model.language_model.config._attn_implementation = "flex_attention"
     with pytest.raises(ModelError, match="flex_attention"):
         apply(model, _sites(0))
+
+
+def test_a_whole_graph_is_refused_by_name_and_a_broken_one_runs(model: Any) -> None:
+    prompt = UTTERANCES[0]
+    with torch.no_grad(), _applied(model, _sites(0)):
+        expected = model(**prompt).logits
+        broken = torch.compile(model, backend="eager")
+        assert torch.equal(broken(**prompt).logits, expected)
+        torch.compiler.reset()
+        whole = torch.compile(model, backend="eager", fullgraph=True)
+        with pytest.raises(torch._dynamo.exc.Unsupported, match="fullgraph=False, or remove the policy"):
+            whole(**prompt)
+    torch.compiler.reset()

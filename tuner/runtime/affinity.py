@@ -92,6 +92,7 @@ class Groups:
 
     Attributes:
         place: [batch, tokens] place of each token in its group, 0 for the first member.
+        entry: [batch, tokens] the group that each token belongs to (0 for tokens that are not real).
         last: [batch, groups] index of each group's last member (0 in slots that no group fills).
         sizes: [batch, groups] members of each group (1 in slots that no group fills).
         real: [batch, groups] bool, False in the slots on the left that no group fills.
@@ -100,6 +101,7 @@ class Groups:
     """
 
     place: Tensor
+    entry: Tensor
     last: Tensor
     sizes: Tensor
     real: Tensor
@@ -118,7 +120,8 @@ class Groups:
         filled = last >= 0
         last = last.clamp(min=0)
         sizes = torch.where(filled, place.gather(1, last) + 1, 1)
-        return cls(place, last, sizes, filled, largest, full=longest == shortest)
+        entry = ends.cumsum(dim=1) - ends.long() + (longest - counts)[:, None]
+        return cls(place, entry.where(real, 0), last, sizes, filled, largest, full=longest == shortest)
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Means of the members, taken in float32: [batch, tokens, hidden] -> [batch, groups, hidden], same dtype.

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tuner.errors import ModelError, PolicyError
 from tuner.policy import MergeSite
 from tuner.runtime.affinity import Position
 from tuner.runtime.forward import ForwardPass
+from tuner.runtime.masks import KINDS, layer_kinds
 from tuner.runtime.models import SpeechModel, describe
 from tuner.runtime.prompt import Tokens, read_prompt
 
@@ -69,9 +71,17 @@ def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
             f"merging is not supported with attention {attention!r}. Load the model with attn_implementation='sdpa' or "
             "'eager'."
         )
-    others = set(getattr(speech.text_config, "layer_types", None) or ()) - {"full_attention"}
-    if others:
-        raise ModelError(f"{speech.architecture} has layers of {sorted(others)}; merging needs full_attention in all.")
+    if unknown := set(layer_kinds(speech.text_config)) - set(KINDS):
+        raise ModelError(
+            f"{speech.architecture} has layers of {sorted(unknown)}, for which there is no merged attention mask; "
+            f"known are {', '.join(KINDS)}."
+        )
+    donor = speech.first_donor
+    if donor is not None and sites[-1].layer > donor:
+        raise PolicyError(
+            f"merge site at layer {sites[-1].layer}, but later layers of {speech.architecture} reuse the keys and "
+            f"values of layer {donor}, which would be of another length. Merge before layer {donor} or earlier."
+        )
 
 
 class Handle:
@@ -93,12 +103,17 @@ class Handle:
         self._sites = {site.layer: site for site in sites}
         self._position = position
         self._min_audio_tokens = min_audio_tokens
+        self._kinds = layer_kinds(speech.text_config) if sites else []
         self._argument_names = tuple(inspect.signature(speech.root.forward).parameters)
         self._pass: ForwardPass | None = None
         self._hooks = [
             speech.root.register_forward_pre_hook(self._begin, with_kwargs=True),
             speech.root.register_forward_hook(self._end, always_call=True),
         ]
+        if sites:
+            self._hooks.append(speech.decoder.register_forward_hook(self._leave_decoder))
+        else:
+            self._hooks.append(speech.layers[0].register_forward_pre_hook(self._recognise))
         for layer in range(min(self._sites, default=speech.num_layers), speech.num_layers):
             enter = partial(self._enter_layer, layer)
             self._hooks.append(speech.layers[layer].register_forward_pre_hook(enter, with_kwargs=True))
@@ -118,6 +133,7 @@ class Handle:
             self._hooks.pop().remove()
 
     def _begin(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        _break_graph()
         self._pass = None
         inputs = dict(zip(self._argument_names, args, strict=False)) | kwargs
         try:
@@ -127,17 +143,29 @@ class Handle:
                 raise
             self.lengths = None  # an identity policy stands in nobody's way
             return
-        self._pass = ForwardPass(prompt, self._speech.decoder.config, self._sites, self._position)
+        self._pass = ForwardPass(prompt, self._speech.decoder.config, self._kinds, self._sites, self._position)
+
+    def _recognise(self, module: Any, args: tuple[Any, ...]) -> None:
+        """Without sites: forgets a prompt that is not what reached the decoder."""
+        if self._pass is not None and not self._pass.knows(args[0]):
+            self._pass = self.lengths = None
 
     def _enter_layer(
         self, layer: int, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        _break_graph()
         if self._pass is None:
             raise PolicyError(
                 f"the decoder was called around {self._speech.architecture}, so it is not known which positions are "
                 "audio. Call the model itself, or remove the policy."
             )
         return self._pass.enter(layer, args, kwargs)
+
+    def _leave_decoder(self, module: Any, args: tuple[Any, ...], output: Any) -> Any:
+        """A loss compares every token with its label, so every token gets a state again."""
+        if self._pass is not None and self._pass.has_labels:
+            output["last_hidden_state"] = self._pass.leave(output["last_hidden_state"])
+        return output
 
     def _end(self, module: Any, args: tuple[Any, ...], output: Any) -> None:
         current, self._pass = self._pass, None
@@ -147,3 +175,13 @@ class Handle:
         lengths = current.lengths(self._speech.num_layers)
         if lengths is not None:
             self.lengths = PrefillLengths(*lengths)
+
+
+def _break_graph() -> None:
+    """How long a merged prompt is depends on what is said, so no graph can hold it: `torch.compile` has to break here,
+    and says why where it was told not to (`fullgraph=True`)."""
+    if torch.compiler.is_compiling():
+        torch._dynamo.graph_break(
+            msg="a policy merges audio tokens by their content, which one whole graph cannot do. Compile with "
+            "fullgraph=False, or remove the policy."
+        )

@@ -13,6 +13,7 @@ from functools import cache as memoize
 import torch
 from torch import Tensor
 from transformers import Cache
+from transformers.cache_utils import CacheLayerMixin
 
 from tuner.errors import PolicyError
 
@@ -25,17 +26,20 @@ class Held:
         tokens: how many tokens of the original sequence, padding included.
         entries: how many cache entries stand for them.
         real: [batch, entries] bool, False for padding; None when all are real.
+        loose: how many of the last entries stand for a token each, in every row, so that they can be cut off again.
     """
 
     tokens: int = 0
     entries: int = 0
     real: Tensor | None = None
+    loose: int = 0
 
     def followed_by(self, newer: Held) -> Held:
         """This and what is held of the tokens that came next."""
         known = self.real if newer.real is None else newer.real
         real = None if known is None else torch.cat([self._real_like(known), newer._real_like(known)], dim=1)
-        return Held(self.tokens + newer.tokens, self.entries + newer.entries, real)
+        loose = newer.loose + (self.loose if newer.loose == newer.tokens else 0)
+        return Held(self.tokens + newer.tokens, self.entries + newer.entries, real, loose)
 
     def up_to(self, tokens: int, attention_mask: Tensor | None) -> Held:
         """This and the unmerged tokens up to `tokens`; `attention_mask` [batch, >= tokens] is 0 for padding."""
@@ -43,7 +47,12 @@ class Held:
         if new == 0:
             return self
         real = None if attention_mask is None else attention_mask[:, self.tokens : tokens].bool()
-        return self.followed_by(Held(new, new, real))
+        return self.followed_by(Held(new, new, real, loose=new))
+
+    def without(self, newest: int) -> Held:
+        """This without its `newest` tokens, which must be loose."""
+        real = None if self.real is None else self.real[:, : self.entries - newest]
+        return Held(self.tokens - newest, self.entries - newest, real, self.loose - newest)
 
     def _real_like(self, known: Tensor) -> Tensor:
         return known.new_ones(len(known), self.entries) if self.real is None else self.real
@@ -68,6 +77,9 @@ class MergedCache(Cache):  # type: ignore[misc]  # transformers is untyped
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens the layer's entries stand for, as if nothing had been merged."""
+        if layer_idx < len(self.layers) and not isinstance(self.layers[layer_idx], CacheLayerMixin):
+            # A state of no length; transformers asks the first layer that has one instead.
+            layer_idx = next(at for at, layer in enumerate(self.layers) if isinstance(layer, CacheLayerMixin))
         site = site_before(layer_idx, self.held)
         merged_away = 0 if site is None else self.held[site].tokens - self.held[site].entries
         return int(super().get_seq_length(layer_idx)) + merged_away
@@ -77,14 +89,18 @@ class MergedCache(Cache):  # type: ignore[misc]  # transformers is untyped
         return int(super().get_seq_length(layer_idx))
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Removes the newest tokens; the merged part of the prompt cannot be cut."""
+        """Removes the newest tokens, as far back as none of them was merged."""
+        remove = abs(tokens_to_remove)
         decoded = self.get_seq_length() - max(held.tokens for held in self.held.values())
-        if abs(tokens_to_remove) > decoded:
+        loose = min(held.loose for held in self.held.values())
+        if remove > decoded + loose:
             raise PolicyError(
-                f"cannot crop {abs(tokens_to_remove)} tokens from this cache: only the newest {decoded} came after the "
-                "merged prompt. Remove the policy to edit prompts in the cache, or prefill again."
+                f"cannot crop {remove} tokens from this cache: only the newest {decoded + loose} came after what was "
+                "merged. Remove the policy to edit prompts in the cache, or prefill again."
             )
         super().crop(tokens_to_remove)
+        if remove > decoded:
+            self.held.update({site: held.without(remove - decoded) for site, held in self.held.items()})
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keeps the masks in step with the beams."""

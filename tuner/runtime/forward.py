@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from transformers import Cache
-from transformers.masking_utils import create_causal_mask
 
 from tuner.errors import PolicyError
 from tuner.policy import MergeSite
 from tuner.runtime.affinity import Groups, Position, joins
 from tuner.runtime.cache import Held, MergedCache, remember, site_before
+from tuner.runtime.masks import last_rows, mask_for
 from tuner.runtime.prompt import Prompt, Tokens
 
 
@@ -23,13 +23,17 @@ class ForwardPass:
     Args:
         prompt: the new tokens.
         config: the decoder's config, which says what kind of attention mask its layers take.
+        kinds: what kind each decoder layer is of (`tuner.runtime.masks.layer_kinds`).
         sites: merge sites by layer.
         position: which member's position a merged token keeps.
     """
 
-    def __init__(self, prompt: Prompt, config: Any, sites: Mapping[int, MergeSite], position: Position) -> None:
+    def __init__(
+        self, prompt: Prompt, config: Any, kinds: Sequence[str], sites: Mapping[int, MergeSite], position: Position
+    ) -> None:
         self._prompt = prompt
         self._config = config
+        self._kinds = kinds
         self._sites = sites
         self._position = position
         self._cache: Cache | None = None
@@ -39,8 +43,19 @@ class ForwardPass:
         self._tokens: dict[int, Tokens] = {} if prompt.tokens is None else {0: prompt.tokens}
         # [batch, entries] which of the prompt's tokens each entry keeps the position of; None while nothing is merged.
         self._origin: Tensor | None = None
-        self._masks: dict[int, Tensor | None] = {}
+        # [batch, tokens] which entry stands for each of the prompt's tokens; the way back.
+        self._entry: Tensor | None = None
+        self._masks: dict[tuple[int, str], Tensor | None] = {}
         self._taken: dict[int, tuple[Any, Any]] = {}
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether a loss is asked for."""
+        return self._prompt.has_labels
+
+    def knows(self, hidden: Tensor) -> bool:
+        """Whether the hidden states [..., tokens, hidden] that enter the decoder are those of the prompt's tokens."""
+        return hidden.shape[-2] == self._prompt.length
 
     def enter(
         self, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -48,17 +63,32 @@ class ForwardPass:
         """Prepares the arguments of decoder layer number `layer`; None when they are right as they are."""
         hidden, *others = args
         if layer == min(self._sites):
+            if not self.knows(hidden):
+                raise PolicyError(
+                    f"the prompt has {self._prompt.length} tokens, but {hidden.shape[-2]} reached the decoder: the "
+                    "model itself expands its audio placeholders (the legacy path), so it is not known which are "
+                    "audio. Let the processor expand them: call it with the text and the audio together."
+                )
             self._adopt(kwargs.get("past_key_values"))
         if layer in self._sites and self._prompt.has_audio:
             hidden = self._merge(hidden, self._sites[layer])
         site = site_before(layer, self._held)
         if site is None:
             return None
-        if site not in self._masks:
-            self._masks[site] = self._causal_mask(layer, self._held[site], hidden)
-        others = [self._take(value) for value in others]
-        taken = {name: self._take(value) for name, value in kwargs.items() if name != "attention_mask"}
-        return (hidden, *others), taken | {"attention_mask": self._masks[site]}
+        mask = self._mask(layer, site, hidden)
+        if self._origin is not None:
+            others = [self._take(value) for value in others]
+            kwargs = {name: self._take(value) for name, value in kwargs.items() if name != "attention_mask"}
+        elif kwargs.get("attention_mask") is mask:  # an unpadded decode step needs nothing
+            return None
+        return (hidden, *others), kwargs | {"attention_mask": mask}
+
+    def leave(self, hidden: Tensor) -> Tensor:
+        """Gives every token of the prompt the state of the entry that stands for it: [batch, entries, hidden] ->
+        [batch, tokens, hidden]."""
+        if self._entry is None:
+            return hidden
+        return torch.take_along_dim(hidden, self._entry[..., None], dim=1)
 
     def finish(self) -> None:
         """Leaves with the cache what later passes need to know."""
@@ -100,42 +130,57 @@ class ForwardPass:
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
         """Pools hidden states [batch, entries, hidden] at a site and notes what the layers behind it will hold."""
         prompt, tokens = self._prompt, next(reversed(self._tokens.values()))
-        groups = Groups.form(joins(hidden, tokens.mergeable, site.threshold, site.window), tokens.real)
+        groups = Groups.form(joins(_main(hidden), tokens.mergeable, site.threshold, site.window), tokens.real)
         if groups.largest > 1:
-            hidden = groups.pool(hidden)
+            hidden = _pool(groups, hidden)
             kept = groups.member(self._position)
             self._origin = kept if self._origin is None else self._origin.gather(1, kept)
+            self._entry = groups.entry if self._entry is None else groups.entry.gather(1, self._entry)
             self._tokens[site.layer] = tokens = tokens.keep(kept, groups.real)
             self._taken.clear()
         if self._origin is not None:
             before = site_before(site.layer, self._held_before)
             held = Held() if before is None else self._held_before[before]
-            new = Held(prompt.length, hidden.shape[1], None if groups.full else groups.real)
+            new = Held(prompt.length, hidden.shape[-2], None if groups.full else groups.real, prompt.text_after)
             self._held[site.layer] = held.up_to(prompt.past, prompt.attention_mask).followed_by(new)
         return hidden
 
-    def _causal_mask(self, layer: int, held: Held, hidden: Tensor) -> Tensor | None:
-        """The attention mask of the layers that hold `held`; the one the decoder made is for unmerged tokens."""
-        real = held.up_to(self._prompt.past + self._prompt.length, self._prompt.attention_mask).real
-        mask: Tensor | None = create_causal_mask(
-            config=self._config,
-            inputs_embeds=hidden,
-            attention_mask=real,
-            past_key_values=self._cache,
-            layer_idx=layer,
-        )
-        return mask
+    def _mask(self, layer: int, site: int, hidden: Tensor) -> Tensor | None:
+        """The mask for `layer`, which lies behind `site`; the one the decoder made is for unmerged tokens.
+
+        It is made at the first layer of its kind behind the site, whose cache has not seen the new entries yet. Layers
+        that share another's keys and values have no cache of their own to ask, and may go on with the last rows alone.
+        """
+        kind, rows = self._kinds[layer], hidden.shape[-2]
+        if (site, kind) not in self._masks:
+            prompt = self._prompt
+            real = self._held[site].up_to(prompt.past + prompt.length, prompt.attention_mask).real
+            self._masks[site, kind] = mask_for(kind, self._config, layer, _main(hidden), real, self._cache)
+        return last_rows(self._masks[site, kind], rows)
 
     def _take(self, value: Any) -> Any:
         """Picks the merged tokens out of whatever holds one row per prompt token: positions, rotary embeddings.
 
         All layers are handed the same objects, so each is picked from only once.
         """
-        if self._origin is None:
-            return value
         if id(value) not in self._taken:
-            self._taken[id(value)] = (value, take_tokens(value, self._origin, self._prompt.length))
+            self._taken[id(value)] = (value, take_tokens(value, cast(Tensor, self._origin), self._prompt.length))
         return self._taken[id(value)][1]
+
+
+def _main(hidden: Tensor) -> Tensor:
+    """[batch, entries, hidden] of hidden states that may run in several streams (AltUp); the first is the one that
+    every layer computes, https://arxiv.org/abs/2301.13310."""
+    return hidden[0] if hidden.dim() == 4 else hidden
+
+
+def _pool(groups: Groups, hidden: Tensor) -> Tensor:
+    """Means of the groups, in each of the streams where there are several: [streams, batch, entries, hidden]."""
+    if hidden.dim() == 3:
+        return groups.pool(hidden)
+    streams, batch, _, width = hidden.shape
+    side_by_side = groups.pool(hidden.movedim(0, 2).flatten(2))
+    return side_by_side.view(batch, -1, streams, width).movedim(2, 0)
 
 
 def take_tokens(value: Any, index: Tensor, length: int) -> Any:

@@ -21,6 +21,25 @@ _SHAPE_FACTS = (
     "vocab_size",
 )
 
+# By model_type, why no audio token can be merged and what to do instead.
+_PER_FRAME = (
+    "adds its audio to the embedding of every text token, frame by frame, so no token of its prompt is audio alone. "
+    "Use a model that gives audio positions of its own, such as Voxtral or Qwen2-Audio"
+)
+_SPEAKS = (
+    "writes audio tokens instead of text. Merging serves models that listen; use one that answers in text, such as "
+    "Qwen2-Audio"
+)
+_REFUSED = {
+    "voxtral_realtime": _PER_FRAME,
+    "kyutai_speech_to_text": _PER_FRAME,
+    "moshi": _PER_FRAME,
+    **dict.fromkeys(
+        ("qwen2_5_omni_talker", "qwen3_omni_moe_talker", "csm", "dia", "higgs_audio_v2", "vibevoice"), _SPEAKS
+    ),
+    "inkling": "attends by relative distances inside the decoder, which merging would shrink. Use another model",
+}
+
 
 @dataclass(frozen=True)
 class SpeechModel:
@@ -52,6 +71,12 @@ class SpeechModel:
         """Width of the decoder."""
         return int(self.text_config.hidden_size)
 
+    @property
+    def first_donor(self) -> int | None:
+        """The first layer whose keys and values later layers use as their own; None where no layer shares."""
+        modes = getattr(self.text_config, "kv_sharing_modes", None) or []
+        return modes.index("store") if "store" in modes else None
+
 
 def describe(model: Any) -> SpeechModel:
     """Finds a speech LLM's decoder layers and audio token id.
@@ -67,6 +92,13 @@ def describe(model: Any) -> SpeechModel:
         raise ModelError(
             f"{name} is not a transformers model with generate(). Load it with its ...ForConditionalGeneration class."
         )
+    if hasattr(model, "thinker"):
+        raise ModelError(
+            f"{name} also speaks, from hidden states that have to be as long as its prompt. Merge in the part that "
+            "listens and answers in text: pass model.thinker, and generate with it."
+        )
+    if reason := _REFUSED.get(config.model_type):
+        raise ModelError(f"{name} {reason}.")
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(
             f"{name} is an encoder-decoder: its decoder cross-attends to the audio, so its prompt has no audio tokens "

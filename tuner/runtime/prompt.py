@@ -41,6 +41,8 @@ class Prompt:
         attention_mask: [batch, past + length], 0 for padding; None when nothing is padded.
         tokens: what is known of each of them; None in decoding and in a continuation that brings no audio.
         has_audio: whether any of them is audio.
+        text_after: how many of the last tokens are not audio in any row.
+        has_labels: whether a loss is asked for, which needs a state for every token.
     """
 
     length: int
@@ -48,6 +50,8 @@ class Prompt:
     attention_mask: Tensor | None
     tokens: Tokens | None = None
     has_audio: bool = False
+    text_after: int = 0
+    has_labels: bool = False
 
 
 def read_prompt(inputs: Mapping[str, Any], audio_token_id: int, min_audio_tokens: int) -> Prompt:
@@ -61,11 +65,6 @@ def read_prompt(inputs: Mapping[str, Any], audio_token_id: int, min_audio_tokens
         raise PolicyError(
             "inputs_embeds without input_ids do not tell which positions are audio. Pass input_ids too, or remove the "
             "policy."
-        )
-    if inputs.get("labels") is not None:
-        raise PolicyError(
-            "labels cannot be matched to a prompt whose tokens are merged. Compute the loss from the last logits: they "
-            "belong to the unmerged text after the audio. Or remove the policy."
         )
     cache = inputs.get("past_key_values")
     past, length = 0 if cache is None else int(cache.get_seq_length()), ids.shape[1]
@@ -81,22 +80,18 @@ def read_prompt(inputs: Mapping[str, Any], audio_token_id: int, min_audio_tokens
         return Prompt(length, past, mask)
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask[:, past:].bool()
     audio = (ids == audio_token_id) & real
-    has_audio = _check_audio(audio, real)
+    has_labels = inputs.get("labels") is not None
+    text_after, padded_right = _layout(audio, real)
+    has_audio = text_after < length
+    if has_audio and padded_right and not has_labels:
+        raise PolicyError("the prompts are padded on the right. Generation needs padding_side='left' in the processor.")
     mergeable = audio & (audio.sum(dim=1, keepdim=True) >= min_audio_tokens)
     mergeable[:, -1] = False  # the next token is predicted from this one
-    return Prompt(length, past, mask, Tokens(real, audio, mergeable), has_audio)
+    return Prompt(length, past, mask, Tokens(real, audio, mergeable), has_audio, text_after, has_labels)
 
 
-def _check_audio(audio: Tensor, real: Tensor) -> bool:
-    """Whether there is audio; refuses audio that is not laid out as it should be. One host sync."""
-    has_audio, has_neighbours, padded_right = torch.stack(
-        [audio.any(), (audio[:, 1:] & audio[:, :-1]).any(), ~real[:, -1].all()]
-    ).tolist()
-    if has_audio and not has_neighbours:
-        raise PolicyError(
-            "every audio clip has a single placeholder in input_ids, which the model itself expands later (the legacy "
-            "path). Let the processor expand it: call it with the text and the audio together."
-        )
-    if has_audio and padded_right:
-        raise PolicyError("the prompts are padded on the right. Generation needs padding_side='left' in the processor.")
-    return bool(has_audio)
+def _layout(audio: Tensor, real: Tensor) -> tuple[int, bool]:
+    """How many of the last tokens are audio in no row, and whether a row ends with padding. One host sync."""
+    index = torch.arange(1, audio.shape[1] + 1, device=audio.device)
+    last, padded_right = torch.stack([(audio * index).max(), (~real[:, -1]).any()]).tolist()
+    return audio.shape[1] - int(last), bool(padded_right)

@@ -1,0 +1,109 @@
+"""Ways to run a model that checks compare: made to say given tokens, or free, and what enters its layers meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, GenerationConfig, LogitsProcessor
+
+from tuner.doctor.reference import Inputs
+from tuner.runtime.models import SpeechModel, describe
+
+
+class _Says(LogitsProcessor):  # type: ignore[misc]  # transformers is untyped
+    """Leaves no choice but the given tokens, one after the other; after them anything."""
+
+    def __init__(self, tokens: Sequence[int], prompt: int) -> None:
+        self.tokens, self.prompt = tokens, prompt
+
+    def __call__(self, ids: Tensor, scores: Tensor) -> Tensor:
+        step = ids.shape[1] - self.prompt
+        if step >= len(self.tokens):
+            return scores
+        forced = torch.full_like(scores, -torch.inf)
+        forced[:, self.tokens[step]] = 0
+        return forced
+
+
+@torch.no_grad()
+def forced(model: Any, inputs: Inputs, tokens: Sequence[int]) -> tuple[Tensor, Any]:
+    """Makes `generate()` say `tokens`: the logits [batch, 1 + tokens, vocabulary] at the prompt's end and after each of
+    them, and the cache."""
+    output = model.generate(
+        **inputs,
+        generation_config=_generation(model, len(tokens) + 1, output_logits=True, return_dict_in_generate=True),
+        logits_processor=[_Says(tokens, inputs["input_ids"].shape[1])],
+    )
+    return torch.stack(output.logits, dim=1), output.past_key_values
+
+
+@torch.no_grad()
+def said(model: Any, inputs: Inputs, new_tokens: int, cache: Cache | None = None, **options: Any) -> list[list[int]]:
+    """The new tokens of each utterance, the likeliest unless the options (of a GenerationConfig) say otherwise."""
+    given = {} if cache is None else {"past_key_values": cache}
+    output = model.generate(**inputs, **given, generation_config=_generation(model, new_tokens, **options))
+    answers: list[list[int]] = output[:, inputs["input_ids"].shape[1] :].tolist()
+    return answers
+
+
+def ends_of(model: Any) -> list[int]:
+    """The tokens that end an answer."""
+    end = model.generation_config.eos_token_id
+    return [] if end is None else [end] if isinstance(end, int) else list(end)
+
+
+def _generation(model: Any, new_tokens: int, **options: Any) -> GenerationConfig:
+    """Always as many new tokens, whether the model would end or not, and none that stands for audio."""
+    pad, ends = model.generation_config.pad_token_id, ends_of(model)
+    return GenerationConfig(
+        max_new_tokens=new_tokens,
+        min_new_tokens=new_tokens,
+        eos_token_id=ends or None,
+        suppress_tokens=[describe(model).audio_token_id],
+        pad_token_id=min(ends, default=0) if pad is None else pad,
+        **{"do_sample": False, "num_beams": 1, **options},
+    )
+
+
+@contextmanager
+def entering(speech: SpeechModel) -> Iterator[list[Tensor]]:
+    """The hidden states [batch, entries, hidden] that enter each layer of the next pass, in the order of the layers."""
+    seen: list[Tensor] = []
+
+    def look(module: nn.Module, args: tuple[Any, ...]) -> None:
+        seen.append(args[0][0] if args[0].dim() == 4 else args[0])
+
+    with ExitStack() as stack:
+        for layer in speech.layers:
+            stack.callback(layer.register_forward_pre_hook(look).remove)
+        yield seen
+
+
+@torch.no_grad()
+def entering_decoder(speech: SpeechModel, inputs: Inputs) -> Tensor:
+    """What enters the first layer of the bare model, [batch, tokens, hidden], or [streams, batch, tokens, hidden]."""
+    seen: list[Tensor] = []
+    hook = speech.layers[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    try:
+        speech.root(**inputs, use_cache=False)
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+def remains(model: nn.Module) -> list[tuple[Any, ...]]:
+    """All that a policy could leave on a model: classes, attributes, hooks."""
+    return [
+        (type(one), sorted(vars(one)), *(len(vars(one)[name]) for name in sorted(vars(one)) if "hooks" in name))
+        for one in model.modules()
+    ]
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The greatest difference between two tensors of one shape; infinite where one of them is not finite."""
+    difference = (one.float() - other.float()).abs().max()
+    return float(difference) if bool(torch.isfinite(difference)) else float("inf")
