@@ -28,6 +28,16 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["--resume", "runs/none"], "holds no run to resume"),
         (["--model", "./no-such-folder", "--budget", "0.7"], "cannot load model './no-such-folder'"),
         (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
+        (["bench", "--model", "reference"], "give --policy or --shape"),
+        (["bench", "--shape", "0=0.5"], "give --model, or --random-weights and --config"),
+        (["bench", "--config", "qwen2-audio-7b", "--shape", "0=0.5"], "go together"),
+        (["bench", "--model", "reference", "--random-weights", "--config", "x", "--shape", "0=0.5"], "without --model"),
+        (["bench", "--random-weights", "--config", "x", "--policy", "reference-asr-0.70"], "with --shape"),
+        (["bench", "--random-weights", "--config", "abacus", "--shape", "0=0.5"], "one of qwen2-audio-7b"),
+        (["bench", "--model", "reference", "--shape", "0:0.5"], "LAYER=RETENTION[:WINDOW]"),
+        (["bench", "--model", "reference", "--shape", "0=0.5", "--seconds", "ten"], "such as 10,30,60"),
+        (["bench", "--model", "reference", "--shape", "99=0.5", "--seconds", "1"], "layers 0 to 11"),
+        (["bench", "--model", "reference", "--shape", "11@0.5", "--seconds", "1"], "merge earlier"),
     ],
 )
 def test_mistakes_are_named_in_one_line(

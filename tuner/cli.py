@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.logging import RichHandler
 from rich.table import Table
 
 from tuner import __version__
+from tuner.bench.command import bench
+from tuner.doctor.command import doctor
 from tuner.errors import TunerError
-
-console = Console()
-PATH = click.Path(path_type=Path)
+from tuner.options import PATH, console, model_options, start_logging
 
 
 def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -33,19 +29,6 @@ def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
             hint = "expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6"
             raise click.BadParameter(f"{value!r}: {hint}") from error
     return budgets
-
-
-def _model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option("--model", help="reference, a checkpoint folder, or a Hub id."),
-        click.option("--device", help="cuda, mps or cpu.  [default: the first of these that is there]"),
-        click.option("--dtype", default="auto", show_default=True, help="auto, float32, bfloat16 or float16."),
-        click.option("--attn-implementation", help="sdpa or eager.  [default: the model's own]"),
-        click.option("--trust-remote-code", is_flag=True, help="Run code that comes with the checkpoint."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more, and show tracebacks."),
-    ):
-        command = option(command)
-    return command
 
 
 class _Commands(click.Group):
@@ -67,7 +50,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, invoke_without_command=True)
 @click.version_option(__version__, prog_name="speech-token-tuner")
-@_model_options
+@model_options
 @click.option(
     "--budget",
     "budgets",
@@ -112,7 +95,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     tune --model reference --budget 0.7
     tune --model Qwen/Qwen2-Audio-7B-Instruct --budget 0.7 --dataset my.jsonl
     """
-    _log(verbose)
+    start_logging(verbose)
     if ctx.invoked_subcommand is not None:
         return
     from tuner.report import facts
@@ -145,7 +128,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
 
 @main.command()
 @click.option("--policy", "policy_file", required=True, help="Policy file, or the name of a shipped policy.")
-@_model_options
+@model_options
 @click.option("--task", default="asr", show_default=True)
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 def apply(
@@ -160,7 +143,7 @@ def apply(
     audio: tuple[Path, ...],
 ) -> None:
     """Transcribes AUDIO files without and with a policy, side by side."""
-    _log(verbose)
+    start_logging(verbose)
     from tuner import Policy, loading
     from tuner.evaluate.sidebyside import side_by_side
     from tuner.tasks import base
@@ -200,18 +183,8 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
     return "  ".join(parts)
 
 
-def _log(verbose: bool) -> None:
-    """Warnings on standard error, more on request; other libraries' progress bars would break ours."""
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
-        force=True,
-    )
-
+main.add_command(bench)
+main.add_command(doctor)
 
 if __name__ == "__main__":
     sys.exit(main())

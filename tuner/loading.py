@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from tuner.errors import ModelError
-from tuner.runtime.models import SpeechModel, describe
+from tuner.runtime.models import LISTENERS, SpeechModel, describe
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def load(
     Raises:
         ModelError: it cannot be found or loaded, or is no speech LLM that audio tokens can be merged in.
     """
-    place = _device(device)
+    place = pick_device(device)
     path = str(REFERENCE) if name == "reference" else name
     if name == "reference" and not REFERENCE.is_dir():
         raise ModelError(
@@ -65,7 +65,7 @@ def load(
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
         processor = transformers.AutoProcessor.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = _class(config, trust_remote_code).from_pretrained(path, dtype=_dtype(dtype, place), **options)
+        model = model_class(config, trust_remote_code).from_pretrained(path, dtype=pick_dtype(dtype, place), **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         hint = "check the name, the network or HF_HUB_OFFLINE; a local folder must hold config, weights and processor"
         raise ModelError(f"cannot load model {name!r}: {_first_line(error)} ({hint})") from error
@@ -73,8 +73,14 @@ def load(
     return LoadedModel(name, model, processor, describe(model), place)
 
 
-def _class(config: Any, trust_remote_code: bool) -> Any:
-    names = config.architectures or []
+def model_class(config: Any, trust_remote_code: bool) -> Any:
+    """The transformers class that a config names (of a model that also speaks, the part that listens), or the one that
+    runs the checkpoint's own code.
+
+    Raises:
+        ModelError: transformers has no such class.
+    """
+    names = [LISTENERS[config.model_type]] if config.model_type in LISTENERS else config.architectures or []
     found = next((getattr(transformers, name) for name in names if hasattr(transformers, name)), None)
     if found is not None:
         return found
@@ -86,7 +92,12 @@ def _class(config: Any, trust_remote_code: bool) -> Any:
     )
 
 
-def _device(name: str | None) -> torch.device:
+def pick_device(name: str | None) -> torch.device:
+    """The device of that name; without one, the first of cuda, mps and cpu that is there.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
     if name is None:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -97,7 +108,12 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> Any:
+def pick_dtype(name: str, device: torch.device) -> Any:
+    """The torch dtype of that name; for auto float32 on a CPU, elsewhere "auto", the checkpoint's own.
+
+    Raises:
+        ModelError: there is no such dtype.
+    """
     if name == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

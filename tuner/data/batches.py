@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import BatchFeature
 
+from tuner.data.prompts import ask, extractor, window_seconds
 from tuner.data.utterances import Utterance
-from tuner.errors import DataError, ModelError
+from tuner.errors import DataError
 
 
 def batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utterance]]:
@@ -19,30 +20,22 @@ def batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utter
     return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
 
 
-def window_seconds(processor: Any) -> float | None:
-    """The longest audio that the processor's feature extractor takes whole, None where it names no limit."""
-    extractor = processor.feature_extractor
-    samples = getattr(extractor, "n_samples", None)
-    return None if samples is None else float(samples) / float(extractor.sampling_rate)
-
-
-def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str) -> BatchFeature:
-    """Model inputs for one batch: a user turn of audio and prompt, through the processor's own chat template.
+def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transcribes: bool = False) -> BatchFeature:
+    """Model inputs for one batch: a user turn of audio and prompt, through the processor's own interface.
 
     Args:
-        processor: a transformers processor with a tokenizer, a feature extractor and a chat template.
+        processor: a transformers processor with a tokenizer and a feature extractor.
         utterances: one or more; their audio is decoded here.
         prompt: the instruction that follows the audio.
+        transcribes: the answer shall be the transcript; processors that know how to ask for one put their own prompt.
 
     Returns:
         Tensors: ``input_ids`` and ``attention_mask`` ``[batch, tokens]``, padded on the left, and the audio features.
 
     Raises:
-        DataError: audio that is longer than the feature extractor's window, which would cut it without a word.
-        ModelError: the processor has no chat template.
+        DataError: audio that is longer than the processor's window, which would cut it without a word.
+        ModelError: the processor has no chat template that takes audio.
     """
-    if not getattr(processor, "chat_template", None):
-        raise ModelError(f"{type(processor).__name__} has no chat template; use the instruct version of the model")
     window = window_seconds(processor)
     for utterance in utterances:
         if window is not None and utterance.seconds > window:
@@ -50,17 +43,5 @@ def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str) -> Bat
                 f"{utterance.id}: {utterance.seconds:.1f} s of audio, but the model hears only {window:.1f} s; "
                 "load the data with that as max_seconds"
             )
-    # Templates find the audio by its type or by its key; its value is not looked at.
-    turns = [
-        [{"role": "user", "content": [{"type": "audio", "audio": one.id}, {"type": "text", "text": prompt}]}]
-        for one in utterances
-    ]
-    rate = processor.feature_extractor.sampling_rate
-    return processor(
-        text=processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True),
-        audio=[utterance.samples(rate) for utterance in utterances],
-        sampling_rate=rate,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-    )
+    rate = extractor(processor).sampling_rate
+    return ask(processor, [utterance.samples(rate) for utterance in utterances], prompt, transcribes)

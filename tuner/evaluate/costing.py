@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.costs import flops
+from tuner.costs.decoder import decoder_shape
+from tuner.costs.shape import DecoderShape
 from tuner.evaluate.records import Evaluation
 from tuner.loading import LoadedModel
 
@@ -22,17 +24,20 @@ PerUtterance = Mapping[str, NDArray[np.float64]]  # cost name -> [utterances]
 class Costing:
     """Counts FLOPs and bytes for one model. `encoder` holds the FLOPs before the decoder by utterance id."""
 
-    shape: flops.DecoderShape
+    shape: DecoderShape
     bytes_per_element: int
     head_everywhere: bool
     encoder: Mapping[str, float]
 
     @classmethod
     def of(cls, loaded: LoadedModel, encoder: Mapping[str, float]) -> Costing:
-        """Reads the model's shape, and whether its forward computes logits for the whole prompt or the last token."""
+        """Counts the decoder's shape, and looks whether its forward computes logits for the whole prompt or one token.
+
+        Raises:
+            ModelError: the decoder's cost has no formula here.
+        """
         head_everywhere = "logits_to_keep" not in inspect.signature(type(loaded.speech.root).forward).parameters
-        shape = flops.DecoderShape.of(loaded.speech.text_config)
-        return cls(shape, loaded.model.dtype.itemsize, head_everywhere, encoder)
+        return cls(decoder_shape(loaded.speech), loaded.model.dtype.itemsize, head_everywhere, encoder)
 
     def count(self, evaluation: Evaluation) -> PerUtterance:
         """Absolute costs per utterance; `end_to_end_flops` includes encoder, prefill and decode."""

@@ -13,7 +13,9 @@ import torch
 from transformers import GenerationConfig
 
 from tuner.costs.counted import encoder_flops
+from tuner.costs.memory import out_of_memory
 from tuner.data.batches import batches, prepare
+from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
 from tuner.evaluate.encoded import Encoded
@@ -110,7 +112,7 @@ class Evaluator:
                     with self._encoding(batch):
                         made = step(batch, self._prepared(batch))
                 except (torch.OutOfMemoryError, RuntimeError) as error:
-                    if not _out_of_memory(error):
+                    if not out_of_memory(error):
                         raise
                     waiting.extendleft(reversed(self._halve(batch)))
                     continue
@@ -129,9 +131,9 @@ class Evaluator:
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()
         ends = _as_set(self.loaded.model.generation_config.eos_token_id)
         cut = [_until_end(answer, ends, limit) for answer, limit in zip(answers, limits, strict=True)]
-        texts = self.loaded.processor.batch_decode(cut, skip_special_tokens=True)
+        texts = decode(self.loaded.processor, cut, self.task.transcribes)
         hit = [not ends.intersection(answer) for answer in cut]
-        return self._records(batch, [text.strip() for text in texts], [len(answer) for answer in cut], hit)
+        return self._records(batch, texts, [len(answer) for answer in cut], hit)
 
     def _prefill(self, batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
         self.loaded.model(**inputs, use_cache=False)
@@ -189,7 +191,7 @@ class Evaluator:
     def _prepared(self, batch: list[Utterance]) -> Inputs:
         key = _ids(batch)
         if key not in self._inputs:
-            self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt))
+            self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt, self.task.transcribes))
         model = self.loaded.model
         return {
             name: value.to(self.loaded.device, model.dtype if value.is_floating_point() else None)
@@ -227,7 +229,3 @@ def _until_end(answer: Sequence[int], ends: set[int], limit: int) -> list[int]:
 
 def _as_set(ids: int | Sequence[int] | None) -> set[int]:
     return set() if ids is None else {ids} if isinstance(ids, int) else set(ids)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 
-from tuner.costs.measure import alternate
+from tuner.costs.measure import alternate, seconds
 from tuner.data.audio import decode
 from tuner.data.batches import prepare
 from tuner.data.folder import audio_files
@@ -47,8 +48,9 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
         evaluator = Evaluator(loaded, task, UtteranceSet(utterance.id, "", (utterance,)), batch_size=1)
         without = evaluator.evaluate(identity).records[0]
         merged = evaluator.evaluate(policy).records[0]
-        inputs = dict(prepare(loaded.processor, [utterance], task.prompt).to(loaded.device, loaded.model.dtype))
-        times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)], loaded.device)
+        inputs = prepare(loaded.processor, [utterance], task.prompt, task.transcribes)
+        inputs = dict(inputs.to(loaded.device, loaded.model.dtype))
+        times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)])
         yield SideBySide(
             audio=utterance.id,
             seconds=utterance.seconds,
@@ -56,8 +58,8 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
             text_with=merged.text,
             audio_tokens_without=without.audio_tokens[0],
             audio_tokens_with=merged.audio_tokens,
-            first_token_without=times[0],
-            first_token_with=times[1],
+            first_token_without=median(times[0]),
+            first_token_with=median(times[1]),
         )
 
 
@@ -68,9 +70,12 @@ def _utterances(recordings: Sequence[Path]) -> Iterator[Utterance]:
             yield Utterance(str(file), None, None, samples.size / rate, file)
 
 
-def _first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> Any:
+def _first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> Callable[[], float]:
     def run() -> None:
-        with torch.inference_mode(), policy.applied(loaded.model):
-            loaded.model.generate(**inputs, max_new_tokens=1, do_sample=False)
+        loaded.model.generate(**inputs, max_new_tokens=1, do_sample=False)
 
-    return run
+    def measure() -> float:
+        with torch.inference_mode(), policy.applied(loaded.model):
+            return seconds(run, loaded.device)
+
+    return measure

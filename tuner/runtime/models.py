@@ -40,6 +40,12 @@ _REFUSED = {
     "inkling": "attends by relative distances inside the decoder, which merging would shrink. Use another model",
 }
 
+# By model_type, the class of the part that listens and answers in text, of models that also speak.
+LISTENERS = {
+    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
+}
+
 
 @dataclass(frozen=True)
 class SpeechModel:

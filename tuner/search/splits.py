@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tuner.data import sources
-from tuner.data.batches import window_seconds
+from tuner.data.prompts import window_seconds
 from tuner.data.splits import divide, refuse_test
 from tuner.data.utterances import UtteranceSet
 from tuner.errors import DataError

@@ -25,6 +25,7 @@ class ASR:
     name: str = "asr"
     metric: str = "wer"
     prompt: str = "Transcribe the speech."
+    transcribes: bool = True
 
     def max_new_tokens(self, seconds: float) -> int:
         """16 and ten for every second: twice what fast speech needs, so only an output in a loop meets it."""

@@ -39,6 +39,10 @@ class Task(Protocol):
     def prompt(self) -> str:
         """The instruction that follows the audio."""
 
+    @property
+    def transcribes(self) -> bool:
+        """Whether the answer is the transcript, which some models are asked for in a way of their own."""
+
     def max_new_tokens(self, seconds: float) -> int:
         """The output length that no sound answer to this much audio exceeds."""
 

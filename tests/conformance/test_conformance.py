@@ -1,0 +1,67 @@
+"""Every family under every policy holds what the slow reference says; `tune doctor` runs the same checks."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from tests.conformance.families import FAMILIES, load
+from tests.conformance.noise import noise
+from tuner.doctor.case import SHAPES, Case, Shape, Speech
+from tuner.doctor.checks import BEHAVIOUR, NUMBERS
+from tuner.doctor.run import LIMIT
+
+UTTERANCES = [noise(1.6, seed=0), noise(0.9, seed=1), noise(1.9, seed=2)]
+SEVERAL = next(shape for shape in SHAPES if shape.name == "three sites")
+EVERYTHING = next(shape for shape in SHAPES if shape.everything)
+
+
+@cache
+def _speech(family: str, attention: str) -> Speech:
+    return Speech.of(load(family, attention), UTTERANCES)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_computes_what_the_slow_reference_computes(family: str, shape: Shape, attention: str) -> None:
+    case = Case(_speech(family, attention), shape)
+    left = _audio_left(case)
+    assert left == sorted(set(left), reverse=True), "every site merges"
+    assert shape.everything or left[-1] > 2 * len(UTTERANCES), "not everything is merged"
+    for check, run in NUMBERS.items():
+        finding = run(case)
+        assert not finding.wrong, f"{check}: {finding.wrong}"
+        assert finding.worst is not None
+        assert finding.worst <= LIMIT, check
+
+
+@pytest.mark.parametrize("check", BEHAVIOUR)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_behaves(family: str, check: str) -> None:
+    finding = BEHAVIOUR[check](Case(_speech(family, "sdpa"), SEVERAL))
+    assert not finding.wrong
+
+
+def _audio_left(case: Case) -> list[int]:
+    """Audio tokens of all utterances, before the first site and behind each."""
+    audio_token_id = case.parts.audio_token_id
+    prompts = sum(int((one["input_ids"] == audio_token_id).sum()) for one in case.speech.alone)
+    return [prompts, *(sum(one.audio_tokens[site.layer] for one in case.alone) for site in case.sites)]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_half_precision_it_is_as_close_as_rounding_lets_it_be(family: str) -> None:
+    """With everything merged, so that rounding decides nothing but the numbers."""
+    loaded = load(family)
+    loaded.model.to(torch.bfloat16)
+    case = Case(Speech.of(loaded, UTTERANCES), EVERYTHING)
+    rounding = NUMBERS["rounding"](case).worst
+    for check in ("merging", "decoding"):
+        finding = NUMBERS[check](case)
+        assert not finding.wrong, check
+        assert finding.worst is not None
+        assert rounding is not None
+        assert finding.worst <= 4 * rounding, check
