@@ -393,10 +393,10 @@ def test_a_whole_graph_is_refused_by_name_and_a_broken_one_runs(model: Any) -> N
     prompt = UTTERANCES[0]
     with torch.no_grad(), _applied(model, _sites(0)):
         expected = model(**prompt).logits
-        broken = torch.compile(model, backend="eager")
+        broken: Any = torch.compile(model, backend="eager")
         assert torch.equal(broken(**prompt).logits, expected)
         torch.compiler.reset()
-        whole = torch.compile(model, backend="eager", fullgraph=True)
+        whole: Any = torch.compile(model, backend="eager", fullgraph=True)
         with pytest.raises(torch._dynamo.exc.Unsupported, match="fullgraph=False, or remove the policy"):
             whole(**prompt)
     torch.compiler.reset()

@@ -82,6 +82,11 @@ class _Commands(click.Group):
 @click.option("--seed", default=0, show_default=True)
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
 @click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")
+@click.option(
+    "--min-audio-tokens",
+    type=click.IntRange(0),
+    help="Leave shorter audio alone.  [default: what the chosen policy would slow down, as far as the budget allows]",
+)
 @click.option("--batch-size", default=16, show_default=True)
 @click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from tests.conformance.families import FAMILIES, load
-from tests.conformance.noise import noise
+from tests.conformance.speech import recording
 from tuner.doctor.case import SHAPES, Case, Shape, Speech
 from tuner.doctor.checks import BEHAVIOUR, NUMBERS
 from tuner.doctor.run import LIMIT
 
-UTTERANCES = [noise(1.6, seed=0), noise(0.9, seed=1), noise(1.9, seed=2)]
+UTTERANCES = [recording(2.2, seed=0), recording(1.2, seed=1), recording(2.6, seed=2)]
 SEVERAL = next(shape for shape in SHAPES if shape.name == "three sites")
 EVERYTHING = next(shape for shape in SHAPES if shape.everything)
 

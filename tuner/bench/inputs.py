@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -82,9 +83,9 @@ def noise(loaded: LoadedModel) -> Maker:
     return make
 
 
-def _ids(config: object, audio_tokens: int, generator: torch.Generator) -> torch.Tensor:
+def _ids(config: Any, audio_tokens: int, generator: torch.Generator) -> torch.Tensor:
     """[1, tokens]: some text, the audio, some text."""
-    audio_id, vocabulary = config.audio_token_id, config.get_text_config().vocab_size  # type: ignore[attr-defined]
+    audio_id, vocabulary = config.audio_token_id, config.get_text_config().vocab_size
     text = torch.randint(vocabulary - 1, (2, _TEXT), generator=generator)
     text += text >= audio_id  # any but the audio's
     return torch.cat([text[0], torch.full((audio_tokens,), audio_id), text[1]])[None]

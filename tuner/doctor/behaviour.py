@@ -29,8 +29,10 @@ def identity(case: Case) -> Finding:
         "nothing alike": Policy.for_model(case.model, nothing_alike),
         "all too short": Policy.for_model(case.model, case.sites, min_audio_tokens=1 << 30),
     }.items():
-        with policy.applied(case.model):
+        with policy.applied(case.model) as handle:
             logits, cache = forced(case.model, case.speech.batch, case.speech.continuation)
+        if handle.lengths is not None and bool((handle.lengths.tokens != handle.lengths.tokens[:, :1]).any()):
+            continue  # some tokens are equal, such as those that stand for silence behind a clip
         if not torch.equal(logits, bare) or isinstance(cache, MergedCache):
             return Finding(wrong=f"{name}: {apart(logits, bare):.1e} from the bare model, {type(cache).__name__}")
     return Finding(worst=0.0)
@@ -122,10 +124,18 @@ def beams(case: Case) -> Finding:
 
 def sampling(case: Case) -> Finding:
     """Sampling draws several answers to each utterance; among one word to choose from, the greedy one."""
+    if _drawn_twice(case):
+        return Finding(remark="the bare model itself mixes up the audio of several answers to one prompt")
     with case.policy.applied(case.model):
-        greedily = said(case.model, case.speech.batch, NEW_TOKENS)
-        drawn = said(case.model, case.speech.batch, NEW_TOKENS, do_sample=True, top_k=1, num_return_sequences=2)
-    return Finding(wrong="" if drawn == [one for one in greedily for _ in range(2)] else f"{drawn}, not {greedily}")
+        wrong = _drawn_twice(case)
+    return Finding(wrong=wrong)
+
+
+def _drawn_twice(case: Case) -> str:
+    """How two answers to each utterance, drawn from one word, are not the greedy one twice; empty where they are."""
+    greedily = said(case.model, case.speech.batch, NEW_TOKENS)
+    drawn = said(case.model, case.speech.batch, NEW_TOKENS, do_sample=True, top_k=1, num_return_sequences=2)
+    return "" if drawn == [one for one in greedily for _ in range(2)] else f"{drawn}, not {greedily} twice"
 
 
 def _same_words(case: Case, prompts: Sequence[Inputs], **options: Any) -> Finding:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import torch
-
-from tuner.costs.measure import alternate, seconds
+from tuner.costs.measure import alternate
 from tuner.data.audio import decode
-from tuner.data.batches import prepare
 from tuner.data.folder import audio_files
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.evaluate.evaluator import Evaluator
+from tuner.evaluate.firsttoken import first_token, inputs_of
 from tuner.loading import LoadedModel
 from tuner.policy import Policy
 from tuner.tasks.base import Task
@@ -48,9 +46,8 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
         evaluator = Evaluator(loaded, task, UtteranceSet(utterance.id, "", (utterance,)), batch_size=1)
         without = evaluator.evaluate(identity).records[0]
         merged = evaluator.evaluate(policy).records[0]
-        inputs = prepare(loaded.processor, [utterance], task.prompt, task.transcribes)
-        inputs = dict(inputs.to(loaded.device, loaded.model.dtype))
-        times = alternate([_first_token(loaded, identity, inputs), _first_token(loaded, policy, inputs)])
+        inputs = inputs_of(loaded, utterance, task)
+        times = alternate([partial(first_token, loaded, side, inputs) for side in (identity, policy)])
         yield SideBySide(
             audio=utterance.id,
             seconds=utterance.seconds,
@@ -68,14 +65,3 @@ def _utterances(recordings: Sequence[Path]) -> Iterator[Utterance]:
         for file in audio_files(path) if path.is_dir() else [path]:
             samples, rate = decode(file)
             yield Utterance(str(file), None, None, samples.size / rate, file)
-
-
-def _first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> Callable[[], float]:
-    def run() -> None:
-        loaded.model.generate(**inputs, max_new_tokens=1, do_sample=False)
-
-    def measure() -> float:
-        with torch.inference_mode(), policy.applied(loaded.model):
-            return seconds(run, loaded.device)
-
-    return measure

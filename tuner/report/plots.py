@@ -194,7 +194,7 @@ def _draw_named(axes: Axes, trials: list[TrialResult], cost: str, top: float) ->
 def _draw_judged(axes: Axes, trials: list[TrialResult], judged: Judgement, cost: str) -> None:
     x, y = judged.costs[cost], 100 * judged.difference
     low, high = (100 * bound for bound in judged.ci95)
-    for one in [one for one in trials if one.policy.hash == judged.policy.hash][:1]:
+    for one in [one for one in trials if one.led_to(judged.policy)][:1]:
         look: dict[str, Any] = {"color": "none", "mec": _CHOSEN, "mew": 1.6, "ms": 12}
         axes.plot(one.costs[cost], 100 * one.difference, "o", label="chosen, as the search saw it", **look)
     label = f"chosen, on {judged.split} (n = {judged.n}, 95% interval)"

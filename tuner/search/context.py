@@ -56,7 +56,7 @@ class Context:
             name=self.settings.policy_name,
             task=self.task.name,
             position=position or self.space.position_of({}),
-            min_audio_tokens=self.space.min_audio_tokens,
+            min_audio_tokens=self.settings.min_audio_tokens or self.space.min_audio_tokens,
         )
 
     def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:

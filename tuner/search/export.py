@@ -19,7 +19,7 @@ def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
         return outcome
     judged = {one.split: one for one in outcome.judgements if one.policy.hash == outcome.chosen.hash}
     baselines = {one.split: one for one in outcome.judgements if one.policy.is_identity}
-    trial = next(one for one in outcome.trials if one.policy.hash == outcome.chosen.hash)
+    trial = next(one for one in outcome.trials if one.led_to(outcome.chosen))
     policy = outcome.chosen.model_copy(
         update={
             "measured": {
@@ -27,6 +27,7 @@ def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
                 "metric": outcome.metric,
                 "device": outcome.settings.get("device", ""),
                 "dtype": outcome.settings.get("dtype", ""),
+                **({"pays": outcome.pays} if outcome.pays else {}),
                 "splits": [_measured(one, baselines[split]) for split, one in judged.items()],
             },
             "made_by": {

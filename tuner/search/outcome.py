@@ -32,6 +32,10 @@ class TrialResult:
     repeats: int | None = None  # the earlier trial with the same policy, whose evaluation was reused
     drift: float = 0.0
 
+    def led_to(self, policy: Policy) -> bool:
+        """Whether `policy` is this trial's, or the same with short audio left alone."""
+        return (self.policy.sites, self.policy.position) == (policy.sites, policy.position)
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -71,4 +75,6 @@ class Outcome:
     policy_file: Path | None
     seconds: float
     interrupted: bool = False
+    # What the chosen policy's merging did to the time to the first token, by audio tokens; empty where not measured.
+    pays: Mapping[int, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)  # sampler, seed, device, versions ...

@@ -15,6 +15,7 @@ from tuner.search.context import Context
 from tuner.search.judge import Judge
 from tuner.search.outcome import Judgement, Outcome
 from tuner.search.settings import Settings
+from tuner.search.sparing import measured_pays
 from tuner.search.trials import Trials
 from tuner.search.validate import validate
 from tuner.search.watch import Watcher
@@ -122,6 +123,7 @@ def _outcome(
         policy_file=None,
         seconds=seconds,
         interrupted=trials.interrupted,
+        pays=measured_pays(context),
         settings=settings.to_plain() | context.folder.noted("environment"),
     )
     return export.write_policy(outcome, settings)

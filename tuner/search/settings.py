@@ -38,6 +38,7 @@ class Settings:
     seed: int = 0
     tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
     finalists: int = 8
+    min_audio_tokens: int | None = None  # shorter audio is left alone; measured where it is not given
     device: str | None = None
     dtype: str = "auto"
     attn_implementation: str | None = None

@@ -12,6 +12,7 @@ from tuner.search import selection
 from tuner.search.context import BASELINE, Context
 from tuner.search.judge import Judge
 from tuner.search.outcome import Judgement, TrialResult
+from tuner.search.sparing import spare_short_audio
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +27,26 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
     if not finalists:
         log.warning("no trial met the budget; more trials or another --space may")
         return [], None
-    judgements = _judge(
-        context,
-        "selection",
-        context.splits.selection,
-        [(one.label or f"trial {one.number}", one.policy) for one in finalists],
-    )
+    labelled = [(one.label or f"trial {one.number}", one.policy) for one in finalists]
+    judge, judgements = _judge(context, "selection", context.splits.selection, labelled)
     best = selection.choose(judgements, cost)
     if best is None:
         log.warning("no finalist kept the budget on the selection split; search with a slightly lower budget")
-    elif context.splits.test is not None:
+        return judgements, None
+    sparing = spare_short_audio(context, judge, best)
+    judgements = [sparing if one is best else one for one in judgements]
+    best = sparing
+    if context.splits.test is not None:
         presets = [(name, policy) for name, policy in context.presets.items() if policy.hash != best.policy.hash]
-        judgements += _judge(context, "test", context.splits.test, [(best.label, best.policy), *presets])
+        _, tested = _judge(context, "test", context.splits.test, [(best.label, best.policy), *presets])
+        judgements += tested
     return judgements, best
 
 
-def _judge(context: Context, part: str, data: UtteranceSet, policies: Sequence[tuple[str, Policy]]) -> list[Judgement]:
-    """The baseline's judgement, then each policy's."""
+def _judge(
+    context: Context, part: str, data: UtteranceSet, policies: Sequence[tuple[str, Policy]]
+) -> tuple[Judge, list[Judgement]]:
+    """The part's judge; the baseline's judgement, then each policy's."""
     # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
     evaluator = context.evaluator_for(data, encode_once=part == "selection")
     context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(data.utterances))
@@ -52,4 +56,4 @@ def _judge(context: Context, part: str, data: UtteranceSet, policies: Sequence[t
     judgements = [judge.judgement(BASELINE, context.baseline, baseline)]
     for label, policy in policies:
         judgements.append(judge.judgement(label, policy, context.evaluate(part, policy, evaluator, advance)))
-    return judgements
+    return judge, judgements
