@@ -31,7 +31,8 @@ def identity(case: Case) -> Finding:
     }.items():
         with policy.applied(case.model) as handle:
             logits, cache = forced(case.model, case.speech.batch, case.speech.continuation)
-        if handle.lengths is not None and bool((handle.lengths.tokens != handle.lengths.tokens[:, :1]).any()):
+        heard = int((case.speech.batch["input_ids"] == case.parts.audio_token_id).sum())
+        if handle.lengths is not None and int(handle.lengths.audio_tokens[:, -1].sum()) < heard:
             continue  # some tokens are equal, such as those that stand for silence behind a clip
         if not torch.equal(logits, bare) or isinstance(cache, MergedCache):
             return Finding(wrong=f"{name}: {apart(logits, bare):.1e} from the bare model, {type(cache).__name__}")

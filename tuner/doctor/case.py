@@ -52,7 +52,7 @@ class Speech:
     Attributes:
         alone: model inputs of each utterance.
         batch: of all of them, left-padded.
-        heard: of each utterance, what enters the decoder [..., tokens, hidden] when it is encoded in the batch.
+        heard: of each utterance, what enters the decoder [1, tokens, hidden] when it is encoded in the batch.
         encoder: how far that is from what enters it when the utterance is encoded alone; the model's own doing.
         continuation: tokens that the model is made to say.
     """
@@ -84,7 +84,7 @@ class Speech:
         batch = prepared(utterances)
         together = entering_decoder(loaded.speech, batch)
         apiece = [entering_decoder(loaded.speech, one) for one in alone]
-        heard = tuple(together[..., row : row + 1, -one.shape[-2] :, :].clone() for row, one in enumerate(apiece))
+        heard = tuple(together[row : row + 1, -one.shape[1] :].clone() for row, one in enumerate(apiece))
         encoder = max(apart(one, other) for one, other in zip(apiece, heard, strict=True))
         return cls(loaded, alone, batch, heard, encoder, said)
 

@@ -47,12 +47,16 @@ def _entering_apart(case: Case, policy: Policy, answers: Sequence[tuple[Inputs, 
 
 
 def _rows_apart(seen: Sequence[Tensor], expected: Reference) -> float:
-    """Of one utterance's prompt, by layer; layers that share a cache may have been given its end alone."""
+    """Of one utterance's prompt, over all layers, in units of the states' own size where that is above one.
+
+    Layers that share a cache may have been given the prompt's end alone.
+    """
     worst = 0.0
     for entered, slow in zip(seen, expected.hidden, strict=True):
         prompt = slow[: len(slow) - expected.continued]
         rows = min(len(prompt), len(entered))
-        worst = max(worst, apart(entered[-rows:], prompt[-rows:]))
+        size = max(1.0, float(prompt.float().pow(2).mean().sqrt()))
+        worst = max(worst, apart(entered[-rows:], prompt[-rows:]) / size)
     return worst
 
 

@@ -82,7 +82,7 @@ def reference(
         sites, position, min_audio_tokens: as in a policy.
         continuation: tokens that were generated, or said in a later turn.
         labels: [1, tokens] for a loss over the whole prompt.
-        heard: [..., tokens, hidden] what enters the decoder for the prompt, instead of what the encoder makes of the
+        heard: [1, tokens, hidden] what enters the decoder for the prompt, instead of what the encoder makes of the
             utterance alone.
     """
     by_hand = _ByHand(describe(model), inputs, sites, position, min_audio_tokens, len(continuation), heard)
@@ -141,7 +141,7 @@ class _ByHand:
         heard: Tensor | None,
     ) -> None:
         ids = inputs["input_ids"][0].tolist()
-        self.speech, self.position, self.heard = speech, position, heard
+        self.speech, self.position, self.heard, self.replaced = speech, position, heard, False
         self.at = {site.layer: site for site in sites}
         self.length = len(ids) + continued
         self.is_audio = [token == speech.audio_token_id for token in ids] + [False] * continued
@@ -159,14 +159,14 @@ class _ByHand:
             for number, layer in enumerate(self.speech.layers):
                 layer.forward = partial(self._layer, number, layer.forward)
                 stack.callback(delattr, layer, "forward")
+            stack.callback(self.speech.decoder.register_forward_pre_hook(self._enter, with_kwargs=True).remove)
             if unpool:
                 stack.callback(self.speech.decoder.register_forward_hook(self._unpool).remove)
             yield
 
     def _layer(self, number: int, genuine: Callable[..., Any], hidden: Tensor, *others: Any, **named: Any) -> Any:
-        if number == 0 and self.heard is not None:
-            prompt = self.heard.shape[-2]
-            hidden = torch.cat([self.heard, hidden[..., prompt:, :]], dim=-2)
+        if number == 0 and not self.replaced:
+            hidden = self._hear(hidden)
         if number in self.at:
             hidden = self._merge(hidden, self.at[number])
         self.kept_at.append(self.kept)
@@ -175,6 +175,15 @@ class _ByHand:
         named = {name: self._pick(value) for name, value in named.items()}
         named["attention_mask"] = self._mask(number, hidden)
         return genuine(hidden, *(self._pick(value) for value in others), **named)
+
+    def _hear(self, embedded: Tensor) -> Tensor:
+        """Puts what is to be heard in the place of what the encoder made."""
+        self.replaced = True
+        return embedded if self.heard is None else torch.cat([self.heard, embedded[:, self.heard.shape[1] :]], dim=1)
+
+    def _enter(self, module: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        given = kwargs.get("inputs_embeds")
+        return None if given is None else (args, kwargs | {"inputs_embeds": self._hear(given)})
 
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
         groups = groups_of(_main(hidden)[0].float(), self.mergeable, site.threshold, site.window)

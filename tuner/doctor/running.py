@@ -85,13 +85,18 @@ def entering(speech: SpeechModel) -> Iterator[list[Tensor]]:
 
 @torch.no_grad()
 def entering_decoder(speech: SpeechModel, inputs: Inputs) -> Tensor:
-    """What enters the first layer of the bare model, [batch, tokens, hidden], or [streams, batch, tokens, hidden]."""
+    """What enters the decoder of the bare model, [batch, tokens, hidden]; of a decoder that embeds the audio itself,
+    what enters its first layer."""
     seen: list[Tensor] = []
-    hook = speech.layers[0].register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    try:
+
+    def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = args[0] if module is speech.layers[0] else kwargs.get("inputs_embeds")
+        seen.extend([] if given is None else [given])
+
+    with ExitStack() as stack:
+        for module in (speech.decoder, speech.layers[0]):
+            stack.callback(module.register_forward_pre_hook(look, with_kwargs=True).remove)
         speech.root(**inputs, use_cache=False)
-    finally:
-        hook.remove()
     return seen[0]
 
 
