@@ -340,6 +340,7 @@ def _right_padded() -> dict[str, Tensor]:
 REFUSED = {
     "inputs_embeds without input_ids": {"inputs_embeds": torch.zeros(1, 5, 32)},
     "legacy": _legacy(),
+    "images": {**UTTERANCES[0], "pixel_values": torch.zeros(1, 3, 8, 8)},
     "padding_side='left'": _right_padded(),
     r"attention_mask of shape \[1, 28\]": {**UTTERANCES[0], "attention_mask": torch.ones(1, 1, 28, 28)},
 }

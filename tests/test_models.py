@@ -58,6 +58,18 @@ def _whisper() -> Any:
         return WhisperForConditionalGeneration(WhisperConfig())
 
 
+def _of_type(model_type: str) -> Any:
+    model = tiny_model()
+    model.config.model_type = model_type
+    return model
+
+
+def _speaking() -> Any:
+    model = tiny_model()
+    model.thinker = nn.Linear(1, 1)
+    return model
+
+
 class _Wrapper(nn.Module):
     def get_base_model(self) -> None: ...
 
@@ -72,6 +84,11 @@ def _broken() -> Any:
     ("make", "reason"),
     [
         (_whisper, "encoder-decoder"),
+        (lambda: _of_type("voxtral_realtime"), "frame by frame.*Use a model that gives audio positions"),
+        (lambda: _of_type("kyutai_speech_to_text"), "frame by frame"),
+        (lambda: _of_type("moshi"), "frame by frame"),
+        (lambda: _of_type("csm"), "writes audio tokens.*use one that answers in text"),
+        (_speaking, "pass model.thinker"),
         (lambda: LlamaForCausalLM(LlamaConfig(**SMALL)), "no audio_token_id"),
         (_Wrapper, r"get_base_model\(\)"),
         (lambda: nn.Linear(1, 1), r"not a transformers model with generate\(\)"),

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from tuner.errors import ModelError
-from tuner.runtime.models import LISTENERS, SpeechModel, describe
+from tuner.runtime.models import LISTENERS, NOISE, SpeechModel, describe
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,19 @@ def load(
         hint = "check the name, the network or HF_HUB_OFFLINE; a local folder must hold config, weights and processor"
         raise ModelError(f"cannot load model {name!r}: {_first_line(error)} ({hint})") from error
     model.to(place).eval()
+    _silence(model)
     return LoadedModel(name, model, processor, describe(model), place)
+
+
+def _silence(model: Any) -> None:
+    """Turns off noise that encoders add, so that two runs differ by their policies alone."""
+    for config in {
+        id(module.config): module.config for module in model.modules() if hasattr(module, "config")
+    }.values():
+        for field in NOISE:
+            if getattr(config, field, 0):
+                log.info("%s: %s set to 0, so that runs can be compared", type(model).__name__, field)
+                setattr(config, field, 0.0)
 
 
 def model_class(config: Any, trust_remote_code: bool) -> Any:

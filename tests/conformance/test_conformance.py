@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -12,6 +13,11 @@ from tests.conformance.speech import recording
 from tuner.doctor.case import SHAPES, Case, Shape, Speech
 from tuner.doctor.checks import BEHAVIOUR, NUMBERS
 from tuner.doctor.run import LIMIT
+from tuner.doctor.running import said
+from tuner.errors import PolicyError
+from tuner.policy import MergeSite
+from tuner.runtime.apply import apply
+from tuner.runtime.models import describe
 
 UTTERANCES = [recording(2.2, seed=0), recording(1.2, seed=1), recording(2.6, seed=2)]
 SEVERAL = next(shape for shape in SHAPES if shape.name == "three sites")
@@ -66,3 +72,26 @@ def test_in_half_precision_it_is_as_close_as_rounding_lets_it_be(family: str) ->
         assert finding.worst is not None
         assert rounding is not None
         assert picks_experts or finding.worst <= 4 * rounding, check
+
+
+@pytest.mark.parametrize("family", ["gemma3n", "gemma4"])
+def test_a_merge_behind_the_first_shared_cache_is_refused(family: str) -> None:
+    model = load(family).model
+    donor = describe(model).first_donor
+    assert donor is not None
+    apply(model, [MergeSite(layer=donor, threshold=0.5)]).remove()
+    with pytest.raises(PolicyError, match=f"of layer {donor}.*Merge before layer {donor} or earlier"):
+        apply(model, [MergeSite(layer=donor + 1, threshold=0.5)])
+
+
+def test_two_families_in_two_threads_do_not_meet() -> None:
+    cases = [Case(_speech(family, "sdpa"), SEVERAL) for family in ("qwen2_audio", "gemma4")]
+    expected = [_answers(case) for case in cases]
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(3):
+            assert list(pool.map(_answers, cases)) == expected
+
+
+def _answers(case: Case) -> list[list[int]]:
+    with case.policy.applied(case.model):
+        return said(case.model, case.speech.batch, 5)

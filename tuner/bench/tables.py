@@ -45,7 +45,8 @@ def terminal(table: Cells) -> Table:
     made = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for index, title in enumerate(table.head):
         justify: Literal["left", "right"] = "left" if index < _LEFT else "right"
-        made.add_column(title.replace(", ", "\n"), justify=justify, overflow="fold", no_wrap=title != "side")
+        heading, folds = title.replace(", ", "\n"), title == "side"
+        made.add_column(heading, justify=justify, overflow="fold", no_wrap=not folds, min_width=12 if folds else None)
     for row in table.rows:
         made.add_row(*row, style="dim" if row[1] == BASELINE else None)
     return made
@@ -113,7 +114,8 @@ def _head(length: Length, row: Row) -> tuple[str, str]:
 
 
 def _milliseconds(spread: Spread) -> str:
-    return f"{1e3 * spread.median:.1f}\n{1e3 * spread.low:.1f}-{1e3 * spread.high:.1f}"
+    digits = 1 if spread.high < 1 else 0
+    return f"{1e3 * spread.median:.{digits}f}\n{1e3 * spread.low:.{digits}f}-{1e3 * spread.high:.{digits}f}"
 
 
 def _beside_formula(counted: int, formula: int | None, unit: float) -> str:

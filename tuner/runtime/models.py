@@ -46,6 +46,9 @@ LISTENERS = {
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
 }
 
+# Fields of a config that say how much noise an encoder adds to what it hears; without noise, runs can be compared.
+NOISE = ("vae_std",)
+
 
 @dataclass(frozen=True)
 class SpeechModel:

@@ -66,6 +66,11 @@ def read_prompt(inputs: Mapping[str, Any], audio_token_id: int, min_audio_tokens
             "inputs_embeds without input_ids do not tell which positions are audio. Pass input_ids too, or remove the "
             "policy."
         )
+    if images := [name for name, value in inputs.items() if name.startswith("pixel_values") and value is not None]:
+        raise PolicyError(
+            f"{images[0]} beside a policy: images are attended to by rules of their own, which merging "
+            "does not know. Leave the images out, or remove the policy."
+        )
     cache = inputs.get("past_key_values")
     past, length = 0 if cache is None else int(cache.get_seq_length()), ids.shape[1]
     if mask is not None and (not isinstance(mask, Tensor) or mask.shape != (len(ids), past + length)):
