@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from tuner.bench.prefill import Inputs, generation
+from tuner.bench.prefill import Inputs
 from tuner.costs.measure import now
+from tuner.evaluate.answers import of_length
 from tuner.loading import LoadedModel
 from tuner.policy import Policy
 
@@ -59,7 +60,7 @@ def phases(loaded: LoadedModel, policy: Policy | None, inputs: Inputs, new_token
         began = now(loaded.device)
         loaded.model.generate(
             **inputs,
-            generation_config=generation(loaded, new_tokens),
+            generation_config=of_length(loaded.model, new_tokens),
             stopping_criteria=StoppingCriteriaList([_AtEachToken(mark("token"))]),
         )
         ended = now(loaded.device)

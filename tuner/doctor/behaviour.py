@@ -12,8 +12,9 @@ from transformers import DynamicCache
 from tuner.doctor.case import Case
 from tuner.doctor.finding import Finding
 from tuner.doctor.reference import Inputs, continued, greedy
-from tuner.doctor.running import apart, ends_of, forced, remains, said
+from tuner.doctor.running import apart, forced, remains, said
 from tuner.errors import PolicyError
+from tuner.evaluate.answers import ends_of
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.cache import MergedCache
 

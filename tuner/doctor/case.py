@@ -13,7 +13,8 @@ from torch import Tensor
 from tuner.data.batches import prepare
 from tuner.data.utterances import Utterance
 from tuner.doctor.reference import Inputs, Reference, reference
-from tuner.doctor.running import apart, ends_of, entering_decoder
+from tuner.doctor.running import apart, entering_decoder
+from tuner.evaluate.answers import ends_of
 from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import Cache, GenerationConfig, LogitsProcessor
 
 from tuner.doctor.reference import Inputs
+from tuner.evaluate.answers import of_length
 from tuner.runtime.models import SpeechModel, describe
 
 
@@ -50,23 +51,9 @@ def said(model: Any, inputs: Inputs, new_tokens: int, cache: Cache | None = None
     return answers
 
 
-def ends_of(model: Any) -> list[int]:
-    """The tokens that end an answer."""
-    end = model.generation_config.eos_token_id
-    return [] if end is None else [end] if isinstance(end, int) else list(end)
-
-
 def _generation(model: Any, new_tokens: int, **options: Any) -> GenerationConfig:
-    """Always as many new tokens, whether the model would end or not, and none that stands for audio."""
-    pad, ends = model.generation_config.pad_token_id, ends_of(model)
-    return GenerationConfig(
-        max_new_tokens=new_tokens,
-        min_new_tokens=new_tokens,
-        eos_token_id=ends or None,
-        suppress_tokens=[describe(model).audio_token_id],
-        pad_token_id=min(ends, default=0) if pad is None else pad,
-        **{"do_sample": False, "num_beams": 1, **options},
-    )
+    """Never a token that stands for audio, which the next pass would take for some."""
+    return of_length(model, new_tokens, suppress_tokens=[describe(model).audio_token_id], **options)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from tuner.errors import ModelError, PolicyError
 from tuner.policy import MergeSite
 from tuner.runtime.affinity import Position
-from tuner.runtime.forward import ForwardPass
+from tuner.runtime.forward import ForwardPass, main_stream
 from tuner.runtime.masks import KINDS, layer_kinds
 from tuner.runtime.models import SpeechModel, describe
 from tuner.runtime.prompt import Tokens, read_prompt
@@ -123,7 +123,7 @@ class Handle:
 
         def look(module: Any, args: tuple[Any, ...]) -> None:
             tokens = None if self._pass is None else self._pass.tokens_at(layer)
-            self.entered = None if tokens is None else (args[0], tokens)
+            self.entered = None if tokens is None else (main_stream(args[0]), tokens)
 
         self._hooks.append(self._speech.layers[layer].register_forward_pre_hook(look))
 

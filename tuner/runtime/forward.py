@@ -130,7 +130,7 @@ class ForwardPass:
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
         """Pools hidden states [batch, entries, hidden] at a site and notes what the layers behind it will hold."""
         prompt, tokens = self._prompt, next(reversed(self._tokens.values()))
-        groups = Groups.form(joins(_main(hidden), tokens.mergeable, site.threshold, site.window), tokens.real)
+        groups = Groups.form(joins(main_stream(hidden), tokens.mergeable, site.threshold, site.window), tokens.real)
         if groups.largest > 1:
             hidden = _pool(groups, hidden)
             kept = groups.member(self._position)
@@ -155,7 +155,7 @@ class ForwardPass:
         if (site, kind) not in self._masks:
             prompt = self._prompt
             real = self._held[site].up_to(prompt.past + prompt.length, prompt.attention_mask).real
-            self._masks[site, kind] = mask_for(kind, self._config, layer, _main(hidden), real, self._cache)
+            self._masks[site, kind] = mask_for(kind, self._config, layer, main_stream(hidden), real, self._cache)
         return last_rows(self._masks[site, kind], rows)
 
     def _take(self, value: Any) -> Any:
@@ -168,7 +168,7 @@ class ForwardPass:
         return self._taken[id(value)][1]
 
 
-def _main(hidden: Tensor) -> Tensor:
+def main_stream(hidden: Tensor) -> Tensor:
     """[batch, entries, hidden] of hidden states that may run in several streams (AltUp); the first is the one that
     every layer computes, https://arxiv.org/abs/2301.13310."""
     return hidden[0] if hidden.dim() == 4 else hidden

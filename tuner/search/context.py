@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from tuner import loading
 from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.costing import Costing
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
 from tuner.policy import MergeSite, Policy
@@ -42,6 +44,7 @@ class Context:
         self.baseline = self.policy(())
         self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
         self.evaluator = Evaluator(self.loaded, self.task, self.splits.search, settings.batch_size, encode_once=True)
+        self._costing: Costing | None = None
         if resume is None:
             self.folder = RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
         else:
@@ -63,6 +66,12 @@ class Context:
         """An evaluator on other speech, with the batch size that is known to fit; by nothing but `generate()` unless
         `encode_once`."""
         return Evaluator(self.loaded, self.task, data, self.evaluator.batch_size, encode_once=encode_once)
+
+    def costing(self, evaluator: Evaluator) -> Costing:
+        """What an evaluator's policies cost. The model's shape is found out once, which takes seconds."""
+        if self._costing is None:
+            self._costing = Costing.of(self.loaded, {})
+        return replace(self._costing, encoder=evaluator.encoder_flops())
 
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from tuner.errors import BudgetError
-from tuner.evaluate.costing import Costing
 from tuner.evaluate.records import Evaluation
 from tuner.report.write import write as write_report
 from tuner.search import export, study
@@ -77,8 +76,7 @@ def _open_tracker(context: Context) -> Tracker:
 def _judge_baseline(context: Context) -> Judge:
     context.watcher.stage("baseline", len(context.splits.search.utterances))
     baseline = context.evaluate("candidates", context.baseline, context.evaluator, context.watcher.advance)
-    costing = Costing.of(context.loaded, context.evaluator.encoder_flops())
-    return Judge(baseline, costing, context.settings.budgets)
+    return Judge(baseline, context.costing(context.evaluator), context.settings.budgets)
 
 
 def _refuse_infeasible(context: Context, judge: Judge) -> None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 
 from tuner.data.utterances import UtteranceSet
-from tuner.evaluate.costing import Costing
 from tuner.policy import Policy
 from tuner.search import selection
 from tuner.search.context import BASELINE, Context
@@ -52,7 +51,7 @@ def _judge(
     context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(data.utterances))
     advance = context.watcher.advance
     baseline = context.evaluate(part, context.baseline, evaluator, advance)
-    judge = Judge(baseline, Costing.of(context.loaded, evaluator.encoder_flops()), context.settings.budgets)
+    judge = Judge(baseline, context.costing(evaluator), context.settings.budgets)
     judgements = [judge.judgement(BASELINE, context.baseline, baseline)]
     for label, policy in policies:
         judgements.append(judge.judgement(label, policy, context.evaluate(part, policy, evaluator, advance)))
