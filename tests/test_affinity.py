@@ -93,6 +93,9 @@ def test_pooling_conserves_sizes_order_and_sums(dtype: torch.dtype) -> None:
         assert filled.tolist() == sorted(filled.tolist()), "groups are right-aligned"
         assert groups.sizes[row][filled].tolist() == [len(group) for group in expected]
         assert groups.sizes[row][filled].sum() == real[row].sum()
+        slots = filled.nonzero().flatten().tolist()
+        entries = [slot for slot, group in zip(slots, expected, strict=True) for _ in group]
+        assert groups.entry()[row][real[row]].tolist() == entries, "every token finds its group"
         means = torch.stack([hidden[row, group].float().mean(0) for group in expected]).to(dtype)
         torch.testing.assert_close(pooled[row][filled], means)
         alone = torch.tensor([len(group) == 1 for group in expected])

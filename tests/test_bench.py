@@ -53,7 +53,7 @@ TINY: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # name: like wh
         {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "num_mel_bins": 16},
         TEXT,
     ),
-    "voxtral": ("voxtral-mini-3b", {**WHISPER, "intermediate_size": 128}, TEXT),
+    "voxtral": ("voxtral-mini", {**WHISPER, "intermediate_size": 128}, TEXT),
     "audioflamingo3": ("audio-flamingo-3", {**WHISPER, "intermediate_size": 64}, TEXT),
     "qwen3_asr": (
         "qwen3-asr-0.6b",
@@ -67,8 +67,8 @@ TINY: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # name: like wh
 
 BILLIONS = {  # parameters; Qwen3-ASR's head is that of its embeddings and counted once
     "qwen2-audio-7b": 8.4,
-    "voxtral-mini-3b": 4.68,
-    "voxtral-small-24b": 24.3,
+    "voxtral-mini": 4.68,
+    "voxtral-small": 24.3,
     "qwen3-asr-0.6b": 0.78,
     "qwen3-asr-1.7b": 2.04,
     "audio-flamingo-3": 8.27,

@@ -81,13 +81,13 @@ KNOWN: Mapping[str, KnownConfig] = {
             },
         },
     ),
-    "voxtral-mini-3b": _voxtral(
+    "voxtral-mini": _voxtral(
         "https://huggingface.co/mistralai/Voxtral-Mini-3B-2507/blob/main/config.json",
         hidden_size=3072,
         intermediate_size=8192,
         num_hidden_layers=30,
     ),
-    "voxtral-small-24b": _voxtral(
+    "voxtral-small": _voxtral(
         "https://huggingface.co/mistralai/Voxtral-Small-24B-2507/blob/main/config.json",
         hidden_size=5120,
         intermediate_size=32768,

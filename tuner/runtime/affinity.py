@@ -92,7 +92,6 @@ class Groups:
 
     Attributes:
         place: [batch, tokens] place of each token in its group, 0 for the first member.
-        entry: [batch, tokens] the group that each token belongs to (0 for tokens that are not real).
         last: [batch, groups] index of each group's last member (0 in slots that no group fills).
         sizes: [batch, groups] members of each group (1 in slots that no group fills).
         real: [batch, groups] bool, False in the slots on the left that no group fills.
@@ -101,7 +100,6 @@ class Groups:
     """
 
     place: Tensor
-    entry: Tensor
     last: Tensor
     sizes: Tensor
     real: Tensor
@@ -114,14 +112,22 @@ class Groups:
         index = torch.arange(joined.shape[1], device=joined.device)
         place = index - torch.where(joined, 0, index).cummax(dim=1).values
         ends = real & ~pad(joined[:, 1:], (0, 1))
-        counts = ends.sum(dim=1)
-        longest, shortest, largest = torch.stack([counts.max(), counts.min(), place.max() + 1]).tolist()
-        last = torch.where(ends, index, -1).sort(dim=1).values[:, joined.shape[1] - longest :]
+        ended = ends.cumsum(dim=1)
+        counts = ended[:, -1:]
+        shortest, longest = counts.aminmax()
+        shortest, longest, largest = torch.stack([shortest, longest, place.max() + 1]).tolist()
+        # Groups end in slots of their own; all other tokens write to one slot behind them, which is dropped.
+        slot = torch.where(ends, ended + (longest - 1 - counts), longest)
+        last = index.new_full((len(joined), longest + 1), -1).scatter(1, slot, index.expand_as(slot))[:, :longest]
         filled = last >= 0
         last = last.clamp(min=0)
         sizes = torch.where(filled, place.gather(1, last) + 1, 1)
-        entry = ends.cumsum(dim=1) - ends.long() + (longest - counts)[:, None]
-        return cls(place, entry.where(real, 0), last, sizes, filled, largest, full=longest == shortest)
+        return cls(place, last, sizes, filled, largest, full=longest == shortest)
+
+    def entry(self) -> Tensor:
+        """[batch, tokens]: the group that each token belongs to; any group for tokens that are not real."""
+        tokens = torch.arange(self.place.shape[1], device=self.place.device).expand_as(self.place)
+        return torch.searchsorted(torch.where(self.real, self.last, -1), tokens.contiguous())
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Means of the members, taken in float32: [batch, tokens, hidden] -> [batch, groups, hidden], same dtype.

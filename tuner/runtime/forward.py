@@ -135,7 +135,8 @@ class ForwardPass:
             hidden = _pool(groups, hidden)
             kept = groups.member(self._position)
             self._origin = kept if self._origin is None else self._origin.gather(1, kept)
-            self._entry = groups.entry if self._entry is None else groups.entry.gather(1, self._entry)
+            if prompt.has_labels:
+                self._entry = groups.entry() if self._entry is None else groups.entry().gather(1, self._entry)
             self._tokens[site.layer] = tokens = tokens.keep(kept, groups.real)
             self._taken.clear()
         if self._origin is not None:
