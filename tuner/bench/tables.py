@@ -19,6 +19,7 @@ NOTE = (
 )
 _TIMES = ("audio", "side", "first token, ms", "x", "encoder, ms", "prefill, ms", "x", "FLOPs x", "tokens/s", "merging")
 _COSTS = ("audio", "side", "kept", "prefill, GFLOPs", "x", "KV, MB", "x", "peak, MB", "in all")
+_FILES_ONLY = ("encoder, ms", "in all")
 _LEFT = 2  # columns that are aligned on the left
 
 
@@ -41,14 +42,16 @@ def cells(bench: Bench) -> tuple[Cells, Cells]:
 
 
 def terminal(table: Cells) -> Table:
-    """For a terminal of 100 columns."""
+    """For a terminal of 80 columns, without what the files tell as well."""
     made = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for index, title in enumerate(table.head):
+    shown = [index for index, title in enumerate(table.head) if title not in _FILES_ONLY]
+    for index in shown:
+        title = table.head[index]
         justify: Literal["left", "right"] = "left" if index < _LEFT else "right"
         heading, folds = title.replace(", ", "\n"), title == "side"
         made.add_column(heading, justify=justify, overflow="fold", no_wrap=not folds, min_width=12 if folds else None)
     for row in table.rows:
-        made.add_row(*row, style="dim" if row[1] == BASELINE else None)
+        made.add_row(*(row[index] for index in shown), style="dim" if row[1] == BASELINE else None)
     return made
 
 

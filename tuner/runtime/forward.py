@@ -13,7 +13,7 @@ from tuner.errors import PolicyError
 from tuner.policy import MergeSite
 from tuner.runtime.affinity import Groups, Position, joins
 from tuner.runtime.cache import Held, MergedCache, remember, site_before
-from tuner.runtime.masks import last_rows, mask_for
+from tuner.runtime.masks import SLIDING, last_rows, mask_for
 from tuner.runtime.prompt import Prompt, Tokens
 
 
@@ -45,6 +45,7 @@ class ForwardPass:
         self._origin: Tensor | None = None
         # [batch, tokens] which entry stands for each of the prompt's tokens; the way back.
         self._entry: Tensor | None = None
+        self._idle = False
         self._masks: dict[tuple[int, str], Tensor | None] = {}
         self._taken: dict[int, tuple[Any, Any]] = {}
 
@@ -61,6 +62,8 @@ class ForwardPass:
         self, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         """Prepares the arguments of decoder layer number `layer`; None when they are right as they are."""
+        if self._idle and kwargs.get("attention_mask") is None:
+            return None
         hidden, *others = args
         if layer == min(self._sites):
             if not self.knows(hidden):
@@ -79,8 +82,6 @@ class ForwardPass:
         if self._origin is not None:
             others = [self._take(value) for value in others]
             kwargs = {name: self._take(value) for name, value in kwargs.items() if name != "attention_mask"}
-        elif kwargs.get("attention_mask") is mask:  # an unpadded decode step needs nothing
-            return None
         return (hidden, *others), kwargs | {"attention_mask": mask}
 
     def leave(self, hidden: Tensor) -> Tensor:
@@ -126,6 +127,12 @@ class ForwardPass:
                 )
             self._held_before = cache.held
             self._held = dict(cache.held)
+            self._idle = self._sees_everything()
+
+    def _sees_everything(self) -> bool:
+        """Whether this is a decoding step in which every layer attends to all that its cache holds: nothing to do."""
+        padded = self._prompt.attention_mask is not None or any(held.real is not None for held in self._held.values())
+        return self._prompt.length == 1 and self._prompt.tokens is None and not padded and SLIDING not in self._kinds
 
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
         """Pools hidden states [batch, entries, hidden] at a site and notes what the layers behind it will hold."""

@@ -40,7 +40,7 @@ def mask_for(
         real: [batch, all entries so far] False for padding; None when all are real.
         cache: what holds the earlier entries; a sliding window counts entries, as its cache does.
     """
-    if kind in ALONE:
+    if kind in ALONE or (kind == FULL and real is None and hidden.shape[1] == 1):
         return None
     arguments = {"config": config, "inputs_embeds": hidden, "attention_mask": real, "past_key_values": cache}
     mask: Tensor | None
