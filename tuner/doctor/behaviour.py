@@ -78,8 +78,8 @@ def undoing(case: Case) -> Finding:
 
 
 def greedily(case: Case) -> Finding:
-    """Free `generate()`, of the batch and of each alone, says what the slow way says; so with the user's own cache and
-    without any."""
+    """Free `generate()`, of the batch and of each alone, says what the slow way says; so does it with a cache of
+    the user's own."""
     alone = [_slowly(case, one) for one in case.speech.alone]
     together = alone
     if not case.speech.hears_alike:

@@ -67,10 +67,11 @@ class Speech:
 
     @classmethod
     def of(cls, loaded: LoadedModel, utterances: Sequence[Utterance], task: str = "asr") -> Speech:
-        """Prepares the utterances through the model's own processor."""
+        """Prepares the utterances through the model's own processor, as the task asks for them."""
+        asked = base.get(task)
 
         def prepared(some: Sequence[Utterance]) -> dict[str, Any]:
-            inputs = prepare(loaded.processor, some, base.get(task).prompt)
+            inputs = prepare(loaded.processor, some, asked.prompt, asked.transcribes)
             return {
                 name: value.to(loaded.device, loaded.model.dtype if value.is_floating_point() else None)
                 if isinstance(value, Tensor)
@@ -164,10 +165,15 @@ def _similarities(heard: Reference, layer: int, window: int) -> list[Tensor]:
 
 
 def _between(similar: Sequence[Sequence[Tensor]]) -> float:
-    """The middle of the widest gap between the similarities, near the median of those to the token before."""
+    """The middle of the widest gap between the similarities, near the median of those to the token before.
+
+    Where next to no audio is left, all of it merges.
+    """
     nearest = torch.cat([one[0] for one in similar])
     low, high = nearest.quantile(torch.tensor([0.35, 0.65], device=nearest.device)).tolist()
     values = torch.cat([lag for one in similar for lag in one]).sort().values
+    if len(values) < 2:
+        return -1.0
     middle = values[(values >= low) & (values <= high)]
     values = middle if len(middle) > 1 else values
     gap = int(values.diff().argmax())

@@ -65,7 +65,8 @@ def decoding(case: Case) -> Finding:
     worst = _logits_apart(case, case.policy, case.together, case.alone)
     with case.policy.applied(case.model) as handle:
         _, cache = forced(case.model, case.speech.batch, case.speech.continuation)
-        assert handle.lengths is not None
+        if handle.lengths is None:
+            return Finding(wrong="no audio was seen in the prompt")
         entries = (handle.lengths.tokens.max(0).values + len(case.speech.continuation)).tolist()
     held = [_entries(layer) for layer in cache.layers]
     wrong = [layer for layer, got in enumerate(held) if got is not None and got != entries[layer]]
