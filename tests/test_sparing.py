@@ -14,21 +14,36 @@ from tuner.search import sparing
 from tuner.search.run import search
 from tuner.search.settings import Settings
 
-SLOWER, SAME, FASTER = (1.2, 1.1, 1.3), (1.0, 0.95, 1.05), (0.8, 0.75, 0.85)
+SLOWER, FASTER = (1.2, -0.01), (0.8, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("measured", "fewest"),
+    ("saved", "fewest"),
     [
-        ([(20, SLOWER), (50, SAME), (200, FASTER)], 21),
-        ([(20, SAME), (50, SLOWER), (200, FASTER)], 51),
-        ([(20, SAME), (200, FASTER)], 0),
-        ([(20, SLOWER), (200, SLOWER)], 201),
-        ([], 0),
+        ({20: -3, 40: -1, 60: 1, 80: 3}, 50),
+        ({20: -3, 40: -1, 60: 1, 80: -30, 100: 5}, 50),
+        ({20: 1, 40: 3}, 10),
+        ({20: 3, 40: 4}, 0),
+        ({20: -9, 40: -8}, 41),
+        ({20: -1, 40: -2}, 41),
+        ({20: 2, 40: 1}, 0),
+        ({20: -1}, 21),
+        ({20: 1}, 0),
+    ],
+    ids=[
+        "between",
+        "an outlier bends nothing",
+        "below what was measured",
+        "always",
+        "beyond what was measured",
+        "the longer the worse",
+        "saves everywhere, less and less",
+        "one length, slower",
+        "one length, faster",
     ],
 )
-def test_the_break_even_is_behind_the_longest_audio_that_got_slower(measured: Any, fewest: int) -> None:
-    assert break_even([Pays(tokens, *times) for tokens, times in measured]) == fewest
+def test_the_break_even_is_where_the_line_through_all_lengths_crosses_zero(saved: Any, fewest: int) -> None:
+    assert break_even([Pays(tokens, 1.0, seconds) for tokens, seconds in saved.items()]) == fewest
 
 
 def test_lengths_are_spread_from_the_shortest_to_the_longest() -> None:
@@ -40,14 +55,14 @@ def test_lengths_are_spread_from_the_shortest_to_the_longest() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("budget", "slower", "given", "fewest"),
-    [(0.99, 60, None, 61), (0.92, 1000, None, "less"), (0.99, 60, 30, 30)],
+    [(0.99, 60, None, 60), (0.92, 1000, None, "less"), (0.99, 60, 30, 30)],
     ids=["measured", "as far as the budget allows", "given"],
 )
 def test_a_search_leaves_short_audio_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: float, slower: int, given: int | None, fewest: Any
 ) -> None:
     """The presets alone are searched; what the policy leaves alone is what the baseline says and costs."""
-    monkeypatch.setattr(sparing, "pays", lambda *_: [Pays(slower, *SLOWER), Pays(2000, *FASTER)])
+    monkeypatch.setattr(sparing, "pays", lambda *_: [Pays(slower - 1, *SLOWER), Pays(slower + 1, *FASTER)])
     settings = Settings(
         "reference",
         {"prefill_flops": budget},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median, quantiles
+from statistics import median
+
+from scipy.stats import theilslopes
 
 from tuner.costs.measure import alternate
 from tuner.data.utterances import Utterance
@@ -19,17 +22,14 @@ LENGTHS, TURNS = 8, 8
 
 @dataclass(frozen=True)
 class Pays:
-    """One utterance's time to the first token under a policy, as a ratio to that without: median and quartiles."""
+    """What a policy did to one utterance's time to the first token, turn by turn: medians.
+
+    `ratio` is that time over the time without the policy, `saved` how many seconds less it is.
+    """
 
     audio_tokens: int
     ratio: float
-    low: float
-    high: float
-
-    @property
-    def slower(self) -> bool:
-        """Whether merging cost time in three of four turns or more."""
-        return self.low > 1
+    saved: float
 
 
 def pays(
@@ -51,16 +51,27 @@ def pays(
             [partial(first_token, loaded, side, inputs) for side in (bare, merging)], repeats=TURNS
         )
         ratios = [one / other for one, other in zip(merged, without, strict=True)]
-        low, _, high = quantiles(ratios, n=4)
+        saved = [other - one for one, other in zip(merged, without, strict=True)]
         audio = int((inputs["input_ids"] == loaded.speech.audio_token_id).sum())
-        found.append(Pays(audio, median(ratios), low, high))
+        found.append(Pays(audio, median(ratios), median(saved)))
         advance(1)
     return found
 
 
 def break_even(measured: Sequence[Pays]) -> int:
-    """The fewest audio tokens from which on no measured length got slower; 0 where none did."""
-    return max((one.audio_tokens + 1 for one in measured if one.slower), default=0)
+    """The fewest audio tokens from which on merging saves time; one more than were measured where it never does.
+
+    Merging costs about the same at every length and saves by the token, so a line through all lengths says it better
+    than any one of them, whose times are noisy. The line is Theil and Sen's, which outliers do not bend.
+    """
+    tokens, saved = [one.audio_tokens for one in measured], [one.saved for one in measured]
+    beyond = max(tokens) + 1
+    if len(set(tokens)) == 1:
+        return 0 if median(saved) >= 0 else beyond
+    slope, intercept = map(float, theilslopes(saved, tokens, method="joint")[:2])
+    if slope <= 0:
+        return 0 if median(saved) >= 0 else beyond
+    return min(max(0, math.ceil(-intercept / slope)), beyond)
 
 
 def spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:
