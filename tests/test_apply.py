@@ -181,6 +181,32 @@ def test_a_cache_follows_its_rows_and_is_cut_only_behind_the_prompt(model: Any) 
     assert not hasattr(cache, "held")
 
 
+def test_a_padded_cache_is_cut_back_into_the_text_behind_the_audio(model: Any) -> None:
+    """As assisted decoding does when it drafted words with the prompt."""
+    batch = left_padded(UTTERANCES)
+    mask, drafted = batch["attention_mask"], 2
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    with _applied(model, _sites(0, 2)), torch.no_grad():
+        output = model(**batch, position_ids=positions, use_cache=True)
+        cache = output.past_key_values
+        cache.crop(-drafted)
+        assert cache.get_seq_length() == mask.shape[1] - drafted
+        step = {"input_ids": batch["input_ids"][:, -drafted:], "position_ids": positions[:, -drafted:]}
+        again = model(**step, attention_mask=mask, past_key_values=cache).logits
+    torch.testing.assert_close(again, output.logits[:, -drafted:], rtol=0, atol=TOLERANCE)
+
+
+def test_prompts_of_one_length_may_merge_to_several(models: dict[str, Any]) -> None:
+    """generate() drops a mask without padding, and merging makes some."""
+    prompts = [utterance([20], seed) for seed in (0, 1, 2)]
+    for model in models.values():
+        with _applied(model, _sites(0, 2)) as handle:
+            together = _generate(model, left_padded(prompts))
+            assert handle.lengths is not None
+            assert len(set(handle.lengths.tokens[:, 0].tolist())) > 1
+            assert together == [_generate(model, prompt)[0] for prompt in prompts]
+
+
 def test_short_utterances_are_left_alone_one_by_one(model: Any) -> None:
     sites = _sites(0, 2)
     expected = [
