@@ -61,7 +61,7 @@ def test_long_audio_is_heard_to_its_end_or_refused(loaded: LoadedModel) -> None:
         assert 1.8 < whole / half < 2.2
     else:
         audio_tokens(loaded, window)
-        with pytest.raises(DataError, match=rf"hears only {window} s; load the data with that as max_seconds"):
+        with pytest.raises(DataError, match=rf"hears only {window} s; give it shorter audio"):
             audio_tokens(loaded, window + 0.5)
 
 

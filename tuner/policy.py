@@ -134,11 +134,13 @@ class Policy(_Strict):
         Raises:
             PolicyError: if it is missing, is not YAML, has unknown or wrong values, or is of a newer schema.
         """
-        path = shipped("policies").get(str(path), path)
+        names = shipped("policies")
+        path = names.get(str(path), path)
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise PolicyError(f"cannot read policy {path}: {error.strerror}.") from error
+            where = f"{Path(path).absolute()}: {error.strerror}"
+            raise PolicyError(f"cannot read policy {where}. Shipped ones go by name: {', '.join(names)}.") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise PolicyError(f"{path} is not a YAML file: {error}") from error
         if not isinstance(content, dict) or "schema" not in content:

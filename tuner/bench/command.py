@@ -102,6 +102,8 @@ def bench(
         **plan,
     }
     found = Bench(loaded.short_name, settings, environment(loaded), tuple(lengths), interrupted)
+    if not interrupted and not any(length.rows for length in lengths):
+        raise click.ClickException("nothing was measured. " + "; ".join(tables.remarks(found)))
     for table in tables.cells(found):
         console.print(tables.terminal(table))
     for remark in tables.remarks(found):

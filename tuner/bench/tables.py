@@ -14,10 +14,10 @@ NOTHING = "-"
 NOTE = (
     "Times are medians of all turns, with the least and the greatest; x is the ratio to the bare model (baseline). "
     "First token: the whole call of generate() until the first token is chosen; encoder and prefill are parts of it. "
-    "Merging: time at the merge sites by themselves over the baseline's prefill. Kept: audio tokens kept of those that "
+    "Merge: time at the merge sites by themselves over the baseline's prefill. Kept: audio tokens kept of those that "
     "enter each site. Peak: the most memory in a call of generate(), on top of what was there before, and in all."
 )
-_TIMES = ("audio", "side", "first token, ms", "x", "encoder, ms", "prefill, ms", "x", "FLOPs x", "tokens/s", "merging")
+_TIMES = ("audio", "side", "first token, ms", "x", "encoder, ms", "prefill, ms", "x", "FLOPs", "tok/s", "merge")
 _COSTS = ("audio", "side", "kept", "prefill, GFLOPs", "x", "KV, MB", "x", "peak, MB", "in all")
 _FILES_ONLY = ("encoder, ms", "in all")
 _LEFT = 2  # columns that are aligned on the left

@@ -41,7 +41,7 @@ def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transc
         if window is not None and utterance.seconds > window:
             raise DataError(
                 f"{utterance.id}: {utterance.seconds:.1f} s of audio, but the model hears only {window:.1f} s; "
-                "load the data with that as max_seconds"
+                "give it shorter audio (max_seconds of a data set, --seconds of a benchmark)"
             )
     rate = extractor(processor).sampling_rate
     return ask(processor, [utterance.samples(rate) for utterance in utterances], prompt, transcribes)

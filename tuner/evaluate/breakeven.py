@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,7 +63,8 @@ def break_even(measured: Sequence[Pays]) -> int:
     """The fewest audio tokens from which on merging saves time; one more than were measured where it never does.
 
     Merging costs about the same at every length and saves by the token, so a line through all lengths says it better
-    than any one of them, whose times are noisy. The line is Theil and Sen's, which outliers do not bend.
+    than any one of them, whose times are noisy. The line is Theil and Sen's, which outliers do not bend. Nothing is
+    claimed against what was measured, though: the shortest lengths that all got slower are below it.
     """
     tokens, saved = [one.audio_tokens for one in measured], [one.saved for one in measured]
     beyond = max(tokens) + 1
@@ -71,7 +73,9 @@ def break_even(measured: Sequence[Pays]) -> int:
     slope, intercept = map(float, theilslopes(saved, tokens, method="joint")[:2])
     if slope <= 0:
         return 0 if median(saved) >= 0 else beyond
-    return min(max(0, math.ceil(-intercept / slope)), beyond)
+    slower = list(itertools.takewhile(lambda one: one.saved < 0, sorted(measured, key=lambda one: one.audio_tokens)))
+    seen = slower[-1].audio_tokens + 1 if slower else 0
+    return min(max(seen, math.ceil(-intercept / slope)), beyond)
 
 
 def spread(utterances: Sequence[Utterance], count: int) -> list[Utterance]:

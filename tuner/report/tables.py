@@ -172,9 +172,10 @@ def _sections(outcome: Outcome) -> Iterator[str]:
 
 
 def _row(outcome: Outcome, judged: Judgement) -> FinalRow:
+    within = judged.feasible or judged.policy.is_identity  # the baseline is what budgets are relative to
     return FinalRow(
         split=_split(judged),
-        policy=(judged.label or judged.policy.name) + ("" if judged.feasible else " (over budget)"),
+        policy=(judged.label or judged.policy.name) + ("" if within else " (over budget)"),
         quality=f"{100 * judged.quality:.2f}",
         quality_interval=facts.interval(judged.quality_ci95, signed=False),
         difference=NOTHING if judged.policy.is_identity else facts.points(judged.difference),

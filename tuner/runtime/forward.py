@@ -112,11 +112,6 @@ class ForwardPass:
 
     def _adopt(self, cache: Cache | None) -> None:
         """Takes up the cache and what earlier passes left with it."""
-        if cache is not None and cache.is_compileable:
-            raise PolicyError(
-                f"a {type(cache).__name__} has a fixed length, which merging cannot shorten. Use the default, dynamic "
-                "cache."
-            )
         self._cache = cache
         if isinstance(cache, MergedCache):
             first = min(cache.held)

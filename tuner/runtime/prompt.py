@@ -72,12 +72,17 @@ def read_prompt(inputs: Mapping[str, Any], audio_token_id: int, min_audio_tokens
             "does not know. Leave the images out, or remove the policy."
         )
     cache = inputs.get("past_key_values")
+    if cache is not None and cache.is_compileable:
+        raise PolicyError(
+            f"a {type(cache).__name__} has a fixed length, which merging cannot shorten. Use the default, dynamic "
+            "cache: leave out cache_implementation='static'."
+        )
     past, length = 0 if cache is None else int(cache.get_seq_length()), ids.shape[1]
     if mask is not None and (not isinstance(mask, Tensor) or mask.shape != (len(ids), past + length)):
         got = f"shape {list(mask.shape)}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
         raise PolicyError(
             f"merging needs an attention_mask of shape {[len(ids), past + length]} ([batch, past and new tokens]), got "
-            f"{got}. Static caches and hand-made masks are not supported: let generate() use its dynamic cache."
+            f"{got}. Hand-made masks are not supported: leave the mask to the processor and to generate()."
         )
     # Later audio ids that come without audio are text to the model: assisted decoding copies them out of the prompt.
     with_audio = any(isinstance(value, Tensor) and value.is_floating_point() for value in inputs.values())

@@ -55,7 +55,7 @@ def _measured(context: Context, best: Judgement) -> list[Pays]:
     if noted.get("policy") == best.policy.hash:
         return [Pays(**row) for row in noted["measured"]]
     utterances = context.splits.search.utterances
-    context.watcher.stage("from how much audio on it pays", min(LENGTHS, len(utterances)))
+    context.watcher.stage("break-even", min(LENGTHS, len(utterances)))
     measured = pays(context.loaded, best.policy, context.task, utterances, context.watcher.advance)
     context.folder.note(NOTE, {"policy": best.policy.hash, "measured": [asdict(one) for one in measured]})
     return measured
