@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -219,10 +220,11 @@ def test_memory_that_runs_out_costs_one_row(reference: LoadedModel, monkeypatch:
     assert long.ratios(long.rows[1]) is None
 
 
-def test_the_command_keeps_everything_it_found(tmp_path: Path) -> None:
+def test_the_command_keeps_everything_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--model", "reference", "--policy", "reference-asr-0.70", "--shape", "0=0.7", "--device", "cpu"]
     arguments += ["--seconds", "2,4,11", "--new-tokens", "3", "--repeats", "2", "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(bench, arguments, env={"COLUMNS": "100"})
+    monkeypatch.setattr("sys.argv", ["tune", "bench", *arguments])
+    result = CliRunner().invoke(bench, arguments, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
     assert "11 s left out" in result.output
     assert "…" not in result.output  # nothing was cut off
@@ -231,7 +233,7 @@ def test_the_command_keeps_everything_it_found(tmp_path: Path) -> None:
 
     kept = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert {"torch", "transformers", "python", "device", "threads", "dtype", "attention"} <= kept["environment"].keys()
-    assert kept["settings"]["command"].startswith("tune ")
+    assert kept["settings"]["command"] == shlex.join(["tune", "bench", *arguments])
     assert [length["seconds"] for length in kept["lengths"]] == [2, 4, 11]
     for length in kept["lengths"][:2]:
         assert [row["side"] for row in length["rows"]] == ["baseline", "reference-asr-0.70", "0=0.7"]
