@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, StaticCache
 
 from tests.tiny import AUDIO, left_padded, tiny_model, utterance
 from tuner.doctor.reference import Reference, greedy, reference
+from tuner.doctor.running import remains
 from tuner.errors import ModelError, PolicyError
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.apply import Handle, apply
@@ -276,39 +277,27 @@ def test_encoded_audio_can_be_given_with_the_ids(model: Any) -> None:
             assert torch.equal(model(**embeds, inputs_embeds=given["inputs_embeds"]).logits, expected)
 
 
-def _remains(model: nn.Module) -> list[tuple[Any, ...]]:
-    """All that a policy could leave on a model: classes, attributes, hooks."""
-    return [
-        (
-            type(module),
-            sorted(vars(module)),
-            *(len(vars(module)[hooks]) for hooks in sorted(vars(module)) if "hooks" in hooks),
-        )
-        for module in model.modules()
-    ]
-
-
 def test_nothing_is_left_behind(model: Any) -> None:
-    batch, before = left_padded(UTTERANCES), _remains(model)
+    batch, before = left_padded(UTTERANCES), remains(model)
     bare = _forced(model, batch, CONTINUATION)[0]
     handle = Policy.for_model(model, _sites(0, 2)).apply(model)
-    assert _remains(model) != before
+    assert remains(model) != before
     assert not torch.equal(_forced(model, batch, CONTINUATION)[0][:, -1], bare[:, -1])
     handle.remove()
     handle.remove()
-    assert _remains(model) == before
+    assert remains(model) == before
     assert torch.equal(_forced(model, batch, CONTINUATION)[0], bare)
 
 
 def test_nothing_is_left_behind_by_an_exception(model: Any) -> None:
-    before = _remains(model)
+    before = remains(model)
     with pytest.raises(KeyboardInterrupt), _applied(model, _sites(0, 2)):
         raise KeyboardInterrupt
-    assert _remains(model) == before
+    assert remains(model) == before
 
 
 def test_a_forward_pass_that_fails_leaves_no_trace(model: Any) -> None:
-    before = _remains(model)
+    before = remains(model)
 
     def fail(*_: Any) -> None:
         raise MemoryError("out of memory")
@@ -325,7 +314,7 @@ def test_a_forward_pass_that_fails_leaves_no_trace(model: Any) -> None:
         assert type(cache) is DynamicCache
         assert handle.lengths is lengths
         assert torch.equal(_forced(model, UTTERANCES[0], CONTINUATION)[0], good)
-    assert _remains(model) == before
+    assert remains(model) == before
 
 
 def test_a_model_has_one_policy_at_a_time(model: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ class LoadedModel:
     def short_name(self) -> str:
         """The last part of the name, fit for a file name."""
         return self.id.rstrip("/").rsplit("/", 1)[-1].lower()
+
+    def on_device(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Model inputs with their tensors on the model's device, those of floating point in its dtype."""
+        return {
+            name: value.to(self.device, self.model.dtype if value.is_floating_point() else None)
+            if isinstance(value, torch.Tensor)
+            else value
+            for name, value in inputs.items()
+        }
 
 
 def load(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from tuner.bench.counting import Lengths, prefill_flops
 from tuner.bench.prefill import Inputs, prefill
 from tuner.bench.shapes import Shape
 from tuner.errors import PolicyError
@@ -97,11 +96,10 @@ def _retention(loaded: LoadedModel, shape: Shape, ratio: float, inputs: Inputs, 
     depth = [sum(site.layer <= layer for site in shape.sites) for layer in range(loaded.speech.num_layers)]
 
     def cost(retention: float) -> int:
-        lengths: Lengths = tuple(
-            tuple(all_ - sound + round(sound * retention**sites) for sites in depth)
+        return sum(
+            costing.prefill([all_ - sound + round(sound * retention**sites) for sites in depth])
             for all_, sound in zip(tokens, audio, strict=True)
         )
-        return prefill_flops(costing, lengths)
 
     whole, low, high = cost(1.0), 0.0, 1.0
     if cost(low) > ratio * whole:

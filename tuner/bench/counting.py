@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuner.bench.prefill import Inputs, prefill
-from tuner.costs import flops
 from tuner.costs.counted import counter, encoder_flops
 from tuner.costs.memory import cache_bytes
 from tuner.errors import ModelError
@@ -65,18 +64,9 @@ def count(loaded: LoadedModel, policy: Policy, inputs: Inputs, costing: Costing 
         encoder_flops=before,
         prefill_flops=counted.get_total_flops() - before,
         kv_bytes=cache_bytes(cache),
-        prefill_flops_formula=None if costing is None else prefill_flops(costing, tokens),
-        kv_bytes_formula=None if costing is None else _kv_bytes(costing, tokens),
+        prefill_flops_formula=None if costing is None else sum(map(costing.prefill, tokens)),
+        kv_bytes_formula=None if costing is None else sum(map(costing.kv_cache, tokens)),
     )
-
-
-def prefill_flops(costing: Costing, tokens: Lengths) -> int:
-    """By formula, for lengths [batch][layers]."""
-    return sum(flops.prefill_flops(costing.shape, row, row[-1] if costing.head_everywhere else 1) for row in tokens)
-
-
-def _kv_bytes(costing: Costing, tokens: Lengths) -> int:
-    return sum(flops.kv_cache_bytes(costing.shape, row, costing.bytes_per_element) for row in tokens)
 
 
 def _rows(lengths: Sequence[Sequence[int]]) -> Lengths:

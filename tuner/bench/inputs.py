@@ -45,8 +45,7 @@ def speech(loaded: LoadedModel, recording: Path | None = None) -> Maker:
         wanted = round(seconds * _RATE)
         whole = np.resize(samples, wanted * batch_size).reshape(batch_size, wanted)
         utterances = [Utterance(f"prompt {row}", None, None, seconds, _encoded(part)) for row, part in enumerate(whole)]
-        prepared = prepare(loaded.processor, utterances, task.prompt, task.transcribes)
-        return dict(prepared.to(loaded.device, loaded.model.dtype))
+        return loaded.on_device(prepare(loaded.processor, utterances, task.prompt, task.transcribes))
 
     return make
 
@@ -74,11 +73,7 @@ def noise(loaded: LoadedModel) -> Maker:
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "input_features": features}
         if hearing.mask is not None:
             inputs[hearing.mask] = mask
-        model = loaded.model
-        return {
-            name: value.to(loaded.device, model.dtype if value.is_floating_point() else None)
-            for name, value in inputs.items()
-        }
+        return loaded.on_device(inputs)
 
     return make
 

@@ -71,13 +71,7 @@ class Speech:
         asked = base.get(task)
 
         def prepared(some: Sequence[Utterance]) -> dict[str, Any]:
-            inputs = prepare(loaded.processor, some, asked.prompt, asked.transcribes)
-            return {
-                name: value.to(loaded.device, loaded.model.dtype if value.is_floating_point() else None)
-                if isinstance(value, Tensor)
-                else value
-                for name, value in inputs.items()
-            }
+            return loaded.on_device(prepare(loaded.processor, some, asked.prompt, asked.transcribes))
 
         alone = tuple(prepared([one]) for one in utterances)
         unsaid = {loaded.speech.audio_token_id, *ends_of(loaded.model)}

@@ -40,9 +40,10 @@ def doctor(
     """
     start_logging(verbose)
     from tuner import loading
+    from tuner.data.recordings import recordings
     from tuner.doctor.case import Speech
     from tuner.doctor.checks import CHECKS
-    from tuner.doctor.run import examine, recordings, shapes_for
+    from tuner.doctor.run import SHIPPED, examine, shapes_for
 
     if model is None:
         raise click.UsageError("which model? For example: tune doctor --model reference")
@@ -51,7 +52,7 @@ def doctor(
     shapes = shapes_for(loaded.model.dtype)
     found: dict[tuple[str, str], Examined] = {}
     with console.status("preparing speech") as status:
-        speech = Speech.of(loaded, recordings(audio), task)
+        speech = Speech.of(loaded, list(recordings(audio or SHIPPED)), task)
         for one in examine(speech, shapes):
             found[one.check, one.shape.name] = one
             status.update(f"{one.shape.name}: {one.check} done, {len(found)} of {len(CHECKS) * len(shapes)}")

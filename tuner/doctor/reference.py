@@ -171,7 +171,7 @@ class _ByHand:
             hidden = self._merge(hidden, self.at[number])
         self.kept_at.append(self.kept)
         self.audio_at.append(self.is_audio)
-        self.hidden_at.append(_main(hidden)[0])
+        self.hidden_at.append(first_stream(hidden)[0])
         named = {name: self._pick(value) for name, value in named.items()}
         named["attention_mask"] = self._mask(number, hidden)
         return genuine(hidden, *(self._pick(value) for value in others), **named)
@@ -186,7 +186,7 @@ class _ByHand:
         return None if given is None else (args, kwargs | {"inputs_embeds": self._hear(given)})
 
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
-        groups = groups_of(_main(hidden)[0].float(), self.mergeable, site.threshold, site.window)
+        groups = groups_of(first_stream(hidden)[0].float(), self.mergeable, site.threshold, site.window)
         means = [hidden[..., group, :].float().mean(-2).to(hidden.dtype) for group in groups]
         kept = [_member(group, self.position) for group in groups]
         self.kept = [self.kept[index] for index in kept]
@@ -227,7 +227,7 @@ class _ByHand:
         return output
 
 
-def _main(hidden: Tensor) -> Tensor:
+def first_stream(hidden: Tensor) -> Tensor:
     """Of hidden states that run in several streams, the first."""
     return hidden[0] if hidden.dim() == 4 else hidden
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from tuner.data.audio import decode
-from tuner.data.utterances import Utterance
+from tuner.data.sources import REFERENCE_MANIFEST
 from tuner.doctor.case import SHAPES, Case, Shape, Speech
 from tuner.doctor.checks import CHECKS
 from tuner.doctor.finding import Finding
 
-SHIPPED = Path(__file__).parents[1] / "reference" / "data" / "selection"
+SHIPPED = [REFERENCE_MANIFEST.parent / "selection" / name for name in ("001.flac", "002.flac", "005.flac")]
 LIMIT = 1e-4  # of the difference between logits in float32
 ROUNDING = 10.0  # so many times what the bare model's own rounding makes of it, where that is more
 
@@ -41,19 +39,6 @@ class Examined:
         return self.finding.wrong or too_far
 
 
-def recordings(audio: Sequence[Path]) -> list[Utterance]:
-    """The recordings given, or three shipped ones of unequal lengths.
-
-    Raises:
-        DataError: one is missing, broken or empty.
-    """
-    utterances = []
-    for path in audio or [SHIPPED / name for name in ("001.flac", "002.flac", "005.flac")]:
-        samples, rate = decode(path)
-        utterances.append(Utterance(str(path), None, None, samples.size / rate, path))
-    return utterances
-
-
 def shapes_for(dtype: torch.dtype) -> tuple[Shape, ...]:
     """The policies that can be compared in that precision: below float32, rounding decides which tokens are alike."""
     return tuple(shape for shape in SHAPES if shape.everything or dtype == torch.float32)
@@ -61,8 +46,12 @@ def shapes_for(dtype: torch.dtype) -> tuple[Shape, ...]:
 
 def examine(speech: Speech, shapes: Sequence[Shape], checks: Sequence[str] = tuple(CHECKS)) -> Iterator[Examined]:
     """Runs the checks, which come one by one as they are done."""
+    rounding: Finding | None = None
     for shape in shapes:
         case = Case(speech, shape)
-        limit = max(LIMIT, ROUNDING * (CHECKS["rounding"](case).worst or 0.0))
+        if rounding is None:  # of the bare model, so the same under every policy
+            rounding = CHECKS["rounding"](case)
+        limit = max(LIMIT, ROUNDING * (rounding.worst or 0.0))
         for name in checks:
-            yield Examined(shape, name, CHECKS[name](case), limit)
+            finding = rounding if name == "rounding" else CHECKS[name](case)
+            yield Examined(shape, name, finding, limit)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Cache, GenerationConfig, LogitsProcessor
 
-from tuner.doctor.reference import Inputs
+from tuner.doctor.reference import Inputs, first_stream
 from tuner.evaluate.answers import of_length
 from tuner.runtime.models import SpeechModel, describe
 
@@ -62,7 +62,7 @@ def entering(speech: SpeechModel) -> Iterator[list[Tensor]]:
     seen: list[Tensor] = []
 
     def look(module: nn.Module, args: tuple[Any, ...]) -> None:
-        seen.append(args[0][0] if args[0].dim() == 4 else args[0])
+        seen.append(first_stream(args[0]))
 
     with ExitStack() as stack:
         for layer in speech.layers:

@@ -1,4 +1,4 @@
-"""How answers of a fixed length are asked for, so that what is compared has the same work to do."""
+"""How a model ends and pads its answers, and how answers of a fixed length are asked for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,21 @@ def ends_of(model: Any) -> list[int]:
     return [] if end is None else [end] if isinstance(end, int) else list(end)
 
 
+def pad_of(model: Any) -> int:
+    """The token that fills up shorter rows: the checkpoint's own, else one of those that end an answer."""
+    pad = model.generation_config.pad_token_id
+    return min(ends_of(model), default=0) if pad is None else int(pad)
+
+
 def of_length(model: Any, new_tokens: int, **others: Any) -> GenerationConfig:
-    """Greedy decoding of exactly so many tokens, whatever they are; `others` as transformers names them."""
-    pad, ends = model.generation_config.pad_token_id, ends_of(model)
+    """Greedy decoding of exactly so many tokens, whatever they are, so that what is compared has the same work to do.
+
+    `others` are named as transformers names them.
+    """
     return GenerationConfig(
         max_new_tokens=new_tokens,
         min_new_tokens=new_tokens,
-        eos_token_id=ends or None,
-        pad_token_id=min(ends, default=0) if pad is None else pad,
+        eos_token_id=ends_of(model) or None,
+        pad_token_id=pad_of(model),
         **{"do_sample": False, "num_beams": 1, **others},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,14 +39,22 @@ class Costing:
         head_everywhere = "logits_to_keep" not in inspect.signature(type(loaded.speech.root).forward).parameters
         return cls(decoder_shape(loaded.speech), loaded.model.dtype.itemsize, head_everywhere, encoder)
 
+    def prefill(self, tokens: Sequence[int]) -> int:
+        """FLOPs of one prompt, `tokens` by layer, with the head wherever the model computes it."""
+        return flops.prefill_flops(self.shape, tokens, tokens[-1] if self.head_everywhere else 1)
+
+    def kv_cache(self, tokens: Sequence[int]) -> int:
+        """Bytes that one prompt leaves in the cache, `tokens` by layer."""
+        return flops.kv_cache_bytes(self.shape, tokens, self.bytes_per_element)
+
     def count(self, evaluation: Evaluation) -> PerUtterance:
         """Absolute costs per utterance; `end_to_end_flops` includes encoder, prefill and decode."""
         rows: dict[str, list[float]] = {name: [] for name in COSTS}
         for record in evaluation.records:
-            prefill = flops.prefill_flops(self.shape, record.tokens, record.tokens[-1] if self.head_everywhere else 1)
+            prefill = self.prefill(record.tokens)
             decode = flops.decode_flops(self.shape, record.tokens, record.generated)
             rows["prefill_flops"].append(prefill)
-            rows["kv_cache"].append(flops.kv_cache_bytes(self.shape, record.tokens, self.bytes_per_element))
+            rows["kv_cache"].append(self.kv_cache(record.tokens))
             rows["prefill_flops_audio"].append(flops.prefill_flops_audio(self.shape, record.audio_tokens))
             rows["end_to_end_flops"].append(self.encoder[record.id] + prefill + decode)
         return {name: np.array(values, dtype=np.float64) for name, values in rows.items()}

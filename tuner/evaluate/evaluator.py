@@ -18,6 +18,7 @@ from tuner.data.batches import batches, prepare
 from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
+from tuner.evaluate.answers import ends_of, pad_of
 from tuner.evaluate.encoded import Encoded
 from tuner.evaluate.forced import nats, with_answers
 from tuner.evaluate.records import Evaluation, UtteranceRecord
@@ -76,12 +77,12 @@ class Evaluator:
     def surprise(self, policy: Policy, answers: Mapping[str, str]) -> dict[str, float]:
         """How unlikely `answers` (by utterance id) are under `policy`: nats by utterance id, from one pass each."""
         found: dict[str, float] = {}
-        ends = sorted(_as_set(self.loaded.model.generation_config.eos_token_id))
+        ends = sorted(set(ends_of(self.loaded.model)))
         tokenizer = self.loaded.processor.tokenizer
 
         def force(batch: list[Utterance], inputs: Inputs) -> list[UtteranceRecord]:
             said = [tokenizer.encode(answers[one.id], add_special_tokens=False) for one in batch]
-            output = self.loaded.model(**with_answers(inputs, said, self._pad), use_cache=False)
+            output = self.loaded.model(**with_answers(inputs, said, pad_of(self.loaded.model)), use_cache=False)
             found.update(zip(_ids(batch), nats(output.logits, said, ends), strict=True))
             return self._costs_alone(batch)
 
@@ -129,7 +130,7 @@ class Evaluator:
         limits = [self.task.max_new_tokens(utterance.seconds) for utterance in batch]
         output = self.loaded.model.generate(**inputs, generation_config=self._generation(max(limits)))
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()
-        ends = _as_set(self.loaded.model.generation_config.eos_token_id)
+        ends = set(ends_of(self.loaded.model))
         cut = [_until_end(answer, ends, limit) for answer, limit in zip(answers, limits, strict=True)]
         texts = decode(self.loaded.processor, cut, self.task.transcribes)
         hit = [not ends.intersection(answer) for answer in cut]
@@ -180,23 +181,14 @@ class Evaluator:
         """Greedy decoding with the checkpoint's own end and padding tokens and none of its sampling."""
         end = self.loaded.model.generation_config.eos_token_id
         return GenerationConfig(
-            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=self._pad
+            max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=end, pad_token_id=pad_of(self.loaded.model)
         )
-
-    @property
-    def _pad(self) -> int:
-        own = self.loaded.model.generation_config
-        return int(own.pad_token_id) if own.pad_token_id is not None else min(_as_set(own.eos_token_id))
 
     def _prepared(self, batch: list[Utterance]) -> Inputs:
         key = _ids(batch)
         if key not in self._inputs:
             self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt, self.task.transcribes))
-        model = self.loaded.model
-        return {
-            name: value.to(self.loaded.device, model.dtype if value.is_floating_point() else None)
-            for name, value in self._inputs[key].items()
-        }
+        return self.loaded.on_device(self._inputs[key])
 
     def _halve(self, batch: list[Utterance]) -> list[list[Utterance]]:
         if len(batch) == 1:
@@ -225,7 +217,3 @@ def _until_end(answer: Sequence[int], ends: set[int], limit: int) -> list[int]:
     """The tokens up to and with the first end token, `limit` at most: what the utterance would say alone."""
     stop = next((place + 1 for place, token in enumerate(answer) if token in ends), len(answer))
     return list(answer[: min(stop, limit)])
-
-
-def _as_set(ids: int | Sequence[int] | None) -> set[int]:
-    return set() if ids is None else {ids} if isinstance(ids, int) else set(ids)

@@ -17,8 +17,7 @@ from tuner.tasks.base import Task
 
 def inputs_of(loaded: LoadedModel, utterance: Utterance, task: Task) -> dict[str, Any]:
     """One utterance's model inputs on the model's device."""
-    inputs = prepare(loaded.processor, [utterance], task.prompt, task.transcribes)
-    return dict(inputs.to(loaded.device, loaded.model.dtype))
+    return loaded.on_device(prepare(loaded.processor, [utterance], task.prompt, task.transcribes))
 
 
 def first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> float:

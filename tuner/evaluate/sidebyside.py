@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import median
 
 from tuner.costs.measure import alternate
-from tuner.data.audio import decode
-from tuner.data.folder import audio_files
-from tuner.data.utterances import Utterance, UtteranceSet
+from tuner.data.recordings import recordings
+from tuner.data.utterances import UtteranceSet
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.firsttoken import first_token, inputs_of
 from tuner.loading import LoadedModel
@@ -33,8 +32,8 @@ class SideBySide:
     first_token_with: float
 
 
-def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Sequence[Path]) -> Iterator[SideBySide]:
-    """One result at a time, in the order of the recordings; folders stand for the audio in them.
+def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, audio: Sequence[Path]) -> Iterator[SideBySide]:
+    """One result at a time, in the order of `audio`; folders stand for the audio in them.
 
     Raises:
         DataError: a recording that is missing, broken, empty or too long.
@@ -42,7 +41,7 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
     """
     policy.check(loaded.model)
     identity = policy.model_copy(update={"sites": ()})
-    for utterance in _utterances(recordings):
+    for utterance in recordings(audio):
         evaluator = Evaluator(loaded, task, UtteranceSet(utterance.id, "", (utterance,)), batch_size=1)
         without = evaluator.evaluate(identity).records[0]
         merged = evaluator.evaluate(policy).records[0]
@@ -58,10 +57,3 @@ def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, recordings: Se
             first_token_without=median(times[0]),
             first_token_with=median(times[1]),
         )
-
-
-def _utterances(recordings: Sequence[Path]) -> Iterator[Utterance]:
-    for path in recordings:
-        for file in audio_files(path) if path.is_dir() else [path]:
-            samples, rate = decode(file)
-            yield Utterance(str(file), None, None, samples.size / rate, file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.evaluator import Evaluator
 from tuner.policy import Policy
 from tuner.search import selection
 from tuner.search.context import BASELINE, Context
@@ -27,7 +27,9 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
         log.warning("no trial met the budget; more trials or another --space may")
         return [], None
     labelled = [(one.label or f"trial {one.number}", one.policy) for one in finalists]
-    judge, judgements = _judge(context, "selection", context.splits.selection, labelled)
+    # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
+    evaluator = context.evaluator_for(context.splits.selection, encode_once=True)
+    judge, judgements = _judge(context, "selection", evaluator, labelled)
     best = selection.choose(judgements, cost)
     if best is None:
         log.warning("no finalist kept the budget on the selection split; search with a slightly lower budget")
@@ -37,18 +39,18 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
     best = sparing
     if context.splits.test is not None:
         presets = [(name, policy) for name, policy in context.presets.items() if policy.hash != best.policy.hash]
-        _, tested = _judge(context, "test", context.splits.test, [(best.label, best.policy), *presets])
+        _, tested = _judge(
+            context, "test", context.evaluator_for(context.splits.test), [(best.label, best.policy), *presets]
+        )
         judgements += tested
     return judgements, best
 
 
 def _judge(
-    context: Context, part: str, data: UtteranceSet, policies: Sequence[tuple[str, Policy]]
+    context: Context, part: str, evaluator: Evaluator, policies: Sequence[tuple[str, Policy]]
 ) -> tuple[Judge, list[Judgement]]:
     """The part's judge; the baseline's judgement, then each policy's."""
-    # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
-    evaluator = context.evaluator_for(data, encode_once=part == "selection")
-    context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(data.utterances))
+    context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(evaluator.data.utterances))
     advance = context.watcher.advance
     baseline = context.evaluate(part, context.baseline, evaluator, advance)
     judge = Judge(baseline, context.costing(evaluator), context.settings.budgets)

@@ -6,18 +6,11 @@ from typing import Any
 
 from transformers import Gemma4AudioFeatureExtractor, Gemma4Config, Gemma4ForConditionalGeneration, Gemma4Processor
 
+from tests.conformance.rows import gemma3n
 from tests.conformance.rows.parts import MEL_BINS, TEXT, settled, template, without_eyes
 from tests.conformance.tokens import VOCABULARY, ids, tokenizer
 
-SPECIAL = {
-    "audio_token": "<audio_soft_token>",
-    "boa_token": "<start_of_audio>",
-    "eoa_token": "<end_of_audio>",
-    "image_token": "<image_soft_token>",
-    "boi_token": "<start_of_image>",
-    "eoi_token": "<end_of_image>",
-    "video_token": "<|video|>",
-}
+SPECIAL = {**gemma3n.SPECIAL, "video_token": "<|video|>"}
 
 
 def model() -> Any:
