@@ -100,7 +100,7 @@ GOOD = {"path": "a.wav", "text": "x"}
         ([GOOD, GOOD], r"dev.jsonl:2: the id 'a.wav' is on line 1 too"),
         ([{**GOOD, "split": "x"}, {"path": "b.wav"}], r"dev.jsonl:2: has no split"),
         ([{**GOOD, "offset": 1.5}], r"dev.jsonl:1: has an offset"),
-        ([{"path": "a.wav", "words": "x"}], r"has no text; expected one of the keys text.*, got path, words"),
+        ([{"path": "a.wav", "words": "x"}], r"no text; .* keys text.*, got path, words; .*--metric agreement"),
         ([""], r"holds no utterances"),
     ],
 )
@@ -138,7 +138,9 @@ def test_folder_with_texts_beside_the_audio(audio: Path) -> None:
 
 
 def test_folder_without_texts(audio: Path) -> None:
-    with pytest.raises(DataError, match=r"has no texts; put one in a \.txt beside each file, such as a\.txt"):
+    with pytest.raises(
+        DataError, match=r"put one in a \.txt beside each file, such as a\.txt, or .*--metric agreement"
+    ):
         load(str(audio))
     assert len(load(str(audio), need_text=False)) == 2
 
@@ -187,6 +189,8 @@ def test_utterances_without_text_are_unusable_only_where_texts_are_needed(audio:
     path = manifest(audio, GOOD, {"path": "b.wav", "text": "  "})
 
     assert [bad.reason for bad in load(path, max_bad=1).skipped] == ["no text"]
+    with pytest.raises(DataError, match=r"(?s)--metric agreement.*b\.wav: no text"):
+        load(path)
     assert len(load(path, need_text=False)) == 2
 
 
@@ -279,7 +283,11 @@ def test_hub_mistakes(hub: str, config: str | None, split: str | None, message: 
 @pytest.mark.parametrize(
     ("columns", "audio", "message"),
     [
-        ({"audio": [None], "words": ["x"]}, "audio", r"no text column; expected text, .*, got audio, words"),
+        (
+            {"audio": [None], "words": ["x"]},
+            "audio",
+            r"no text column; expected text, .*, got audio, words; .*--metric agreement",
+        ),
         ({"sound": ["x.wav"], "text": ["x"]}, None, r"no audio column; its columns are sound, text"),
         ({"audio": [None], "text": ["x"]}, "audio", r"1 of 1 utterances cannot be used"),
     ],

@@ -5,11 +5,10 @@ from __future__ import annotations
 import optuna
 import pytest
 
-from tuner.evaluate.costing import Costing
 from tuner.policy import Policy
 from tuner.search.context import Context
-from tuner.search.judge import Judge
 from tuner.search.proposal import Proposals
+from tuner.search.run import prepare
 from tuner.search.settings import Settings
 from tuner.search.watch import Watcher
 
@@ -21,10 +20,7 @@ def proposals(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
     runs = tmp_path_factory.mktemp("runs")
     budget = {"prefill_flops": BUDGET}
     settings = Settings("reference", budget, space="dual", limit=6, run="x", runs=runs, device="cpu")
-    context = Context(settings, None, Watcher())
-    baseline = context.evaluator.evaluate(context.baseline)
-    costing = Costing.of(context.loaded, context.evaluator.encoder_flops())
-    return Proposals(context, Judge(baseline, costing, settings.budgets), solve=True)
+    return prepare(Context(settings, None, Watcher()))
 
 
 def bound(proposals: Proposals, policy: Policy) -> float:
@@ -36,7 +32,7 @@ def bound(proposals: Proposals, policy: Policy) -> float:
 def test_the_solved_threshold_spends_the_budget_and_no_more(proposals: Proposals, layer: int) -> None:
     study = optuna.create_study()
     study.enqueue_trial({"threshold.0": 1.02, "window.0": 1, "layer.1": layer, "window.1": 1})
-    policy = proposals.draw(study.ask())
+    policy = proposals.draw(study.ask()).policy
     (site,) = policy.sites
     assert bound(proposals, policy) <= BUDGET
     gentler = policy.model_copy(update={"sites": (site.model_copy(update={"threshold": site.threshold + 0.005}),)})
@@ -50,5 +46,5 @@ def test_known_policies_stay_what_they_are(proposals: Proposals) -> None:
         study = optuna.create_study()
         study.enqueue_trial(params)
         trial = study.ask()
-        assert proposals.draw(trial, policy) == policy
+        assert proposals.draw(trial, policy).policy == policy
         assert trial.params == params

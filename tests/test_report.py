@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.text import Text
 from rich.console import Console
@@ -37,12 +39,30 @@ def trial(
     return TrialResult(number, made, label, 0.04 + difference, difference, costs, cost <= 0.7, front, 1.5)
 
 
-def judgement(made: Policy, split: str, difference: float, cost: float, label: str = "") -> Judgement:
-    """A judgement with an interval of half a point to each side."""
-    bounds = (difference - 0.005, difference + 0.005)
-    costs = trial(0, made, 0, cost).costs
+def undecoded(number: int, made: Policy, cost: float) -> TrialResult:
+    """A trial that was given up before its answers were known."""
+    return replace(trial(number, made, math.nan, cost), decoded=False)
+
+
+def judgement(
+    made: Policy, split: str, difference: float, cost: float, label: str = "", loops: bool = False
+) -> Judgement:
+    """A judgement with an interval of half a point to each side, a tenth of a point of its errors beyond the words."""
     return Judgement(
-        label, made, split, 50, 0.04 + difference, (0.03, 0.05), 0.04, difference, bounds, costs, 0.02, cost <= 0.7
+        label=label,
+        policy=made,
+        split=split,
+        n=50,
+        quality=0.04 + difference,
+        quality_ci95=(0.03, 0.05),
+        clamped=0.039 + difference,
+        baseline=0.04,
+        difference=difference,
+        ci95=(difference - 0.005, difference + 0.005),
+        costs=trial(0, made, 0, cost).costs,
+        broken=0.02,
+        within_budget=cost <= 0.7,
+        loops=loops,
     )
 
 
@@ -92,8 +112,17 @@ CASES = {
     ),
     "baseline only": replace(finished(), trials=finished().trials[:1], judgements=(), chosen=None),
     "another budget": replace(finished(), budgets={"kv_cache": 0.6}, tolerance=0.0),
+    "mostly given up": replace(
+        finished(),
+        trials=(*finished().trials, undecoded(6, policy((0, 0.2)), 0.65), undecoded(7, policy((0, 0.99)), 0.98)),
+    ),
+    "all given up": replace(finished(), trials=(undecoded(0, policy((0, 0.2)), 0.65),), judgements=(), chosen=None),
+    "without texts": replace(finished(), metric="disagreement"),
     "hostile names": replace(finished(), model=EVIL, dataset=EVIL, settings={EVIL: EVIL}),
 }
+
+
+LOOPING = replace(finished(), judgements=(judgement(policy((0, 0.8)), "test", 0.004, 0.67, loops=True),))
 
 
 class Tags(HTMLParser):
@@ -149,14 +178,42 @@ def test_a_judged_baseline_is_not_listed_twice() -> None:
     assert [row.policy for row in tables.final_rows(outcome)] == ["baseline"]
 
 
-def test_the_terminal_table_shows_every_number_in_80_columns() -> None:
+@pytest.mark.parametrize(
+    ("cost", "loops", "shown"),
+    [
+        (0.6, False, "paper"),
+        (0.8, False, "paper (over budget)"),
+        (0.6, True, "paper (loops)"),
+        (0.8, True, "paper (over budget, loops)"),
+    ],
+)
+def test_what_a_policy_does_not_keep_stands_behind_its_name(cost: float, loops: bool, shown: str) -> None:
+    judged = judgement(policy((0, 0.9)), "test", 0.0, cost, "paper", loops)
+
+    assert tables.final_rows(replace(finished(), judgements=(judged,)))[1].policy == shown
+
+
+@pytest.mark.parametrize("metric", ["wer", "disagreement"])
+def test_the_terminal_table_shows_every_number_in_80_columns(metric: str) -> None:
     console = Console(width=80, file=StringIO(), record=True)
-    console.print(tables.final_table(finished()))
+    far = judgement(policy((0, 0.3)), "test", 0.3, 1.0, "a policy with much to say for itself", loops=True)
+    far = replace(far, quality_ci95=(0.1234, 0.5678), ci95=(0.1034, 0.4567))
+    console.print(tables.final_table(replace(finished(), metric=metric, judgements=(*finished().judgements, far))))
     shown = console.export_text()
 
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for number in ("4.40", "+0.40", "67.0%", "62.0%", "68.0%", "2.0%"):
+    for text in (facts.heading(facts.metric(replace(finished(), metric=metric))), "/ clamped", "Broken", "Policy"):
+        assert text in shown
+    for number in ("4.40 / 4.30", "+0.40", "67.0%", "62.0%", "68.0%", "2.0%", "12.34 to 56.78", "+10.34 to +45.67"):
         assert number in shown
+
+
+def test_a_report_without_texts_says_what_it_was_judged_by() -> None:
+    told = tables.markdown(CASES["without texts"])
+
+    assert "Disagreement, % (95%)" in told
+    assert "against the baseline's own transcripts" in told
+    assert "transcripts" not in tables.markdown(finished())
 
 
 @pytest.mark.parametrize(
@@ -167,6 +224,8 @@ def test_the_terminal_table_shows_every_number_in_80_columns() -> None:
         (CASES["nothing met the budget"], r"No policy within the budget \(prefill FLOPs ≤ 70.0%\)"),
         (CASES["interrupted at once"], r"interrupted"),
         (replace(finished(), judgements=()), r"not yet judged"),
+        (LOOPING, r"within the tolerance of \+1.00\. More of its outputs are broken there .* allows: 2.0%\.$"),
+        (CASES["without texts"], r"disagreement changes by \+0.40 points"),
     ],
 )
 def test_verdict(outcome: Outcome, says: str) -> None:
@@ -183,6 +242,21 @@ def test_trials_csv_holds_every_trial_unrounded(tmp_path: Path) -> None:
     assert [float(row["kv_cache"]) for row in rows] == [one.costs["kv_cache"] for one in outcome.trials]
     assert rows[3]["sites"] == "0:0.5:1 2:0.4:1"
     assert [row["on_front"] for row in rows] == ["false", "false", "true", "true", "false", "false"]
+
+
+def test_what_was_not_decoded_has_costs_alone(tmp_path: Path) -> None:
+    outcome = CASES["mostly given up"]
+    tables.trials_csv(outcome, tmp_path / "trials.csv")
+    with (tmp_path / "trials.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+
+    assert [row["decoded"] for row in rows] == [*["true"] * 6, "false", "false"]
+    assert [rows[6][name] for name in ("quality", "clamped", "difference", "broken")] == [""] * 4
+    assert float(rows[6]["prefill_flops"]) == 0.65
+
+    axes = plots.draw_front(outcome).axes[0]
+    [marks] = [line for line in axes.lines if line.get_label() == "given up before decoding"]
+    assert np.asarray(marks.get_xdata()).tolist() == [0.65, 0.98]
 
 
 def test_a_policy_found_twice_is_once_on_the_front() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from tuner.policy import MergeSite, ModelBlock, Policy
 from tuner.search.outcome import Judgement, TrialResult
-from tuner.search.selection import choose, finalists, front
+from tuner.search.selection import best_quality, choose, finalists, front
 
 BLOCK = ModelBlock(id="m", architecture="A", layers=12, hidden_size=8, fingerprint="f-f")
 
@@ -38,12 +40,14 @@ def judgement(bound: float, cost: float, sites: int = 1, feasible: bool = True) 
         n=100,
         quality=0.1,
         quality_ci95=(0.0, 0.2),
+        clamped=0.1,
         baseline=0.1,
         difference=0.0,
         ci95=(-bound, bound),
         costs={"prefill_flops": cost},
         broken=0.0,
-        feasible=feasible,
+        within_budget=feasible,
+        loops=False,
     )
 
 
@@ -70,6 +74,18 @@ def test_finalists_are_the_feasible_and_distinct_trials_that_errors_and_drift_ag
     assert [one.number for one in finalists(trials, "prefill_flops", 8)] == [3, 2, 1, 5, 6]
     assert [one.number for one in finalists(trials, "prefill_flops", 1)] == [3]
     assert finalists(trials[:1], "prefill_flops", 8) == []
+
+
+def test_trials_that_were_not_decoded_are_never_chosen_from() -> None:
+    silent = [replace(trial(number, math.nan, 0.5), decoded=False) for number in (0, 2, 4)]
+    heard = [trial(1, 0.02, 0.5), trial(3, 0.01, 0.5)]
+    mixed = [silent[0], heard[0], silent[1], heard[1], silent[2]]
+
+    assert front([(one.difference, one.costs["prefill_flops"]) for one in mixed]) == [3]
+    assert best_quality(mixed, "prefill_flops") is heard[1]
+    assert finalists(mixed, "prefill_flops", 8) == [heard[1], heard[0]]
+    assert best_quality(silent, "prefill_flops") is None
+    assert finalists(silent, "prefill_flops", 8) == []
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_the_identity_can_be_drawn_and_the_strongest_policy_merges_first_and_mos
 def test_the_papers_presets_can_be_drawn_and_the_last_threshold_solved(name: str, layers: int) -> None:
     space = SearchSpace.load(name)
     for sites in presets(layers).values():
-        params = space.express(sites, layers)
+        params = space.express(sites, space.position_of({}), layers)
         assert params is not None
         assert space.sites_of(params, layers) == sites
     assert space.last_threshold(layers) is not None
@@ -54,7 +54,7 @@ def test_the_papers_presets_can_be_drawn_and_the_last_threshold_solved(name: str
 def test_known_policies_are_expressed_exactly_or_not_at_all() -> None:
     dual = SearchSpace.load("dual")
     deep_alone = (MergeSite(layer=6, threshold=0.7, window=3),)
-    params = dual.express(deep_alone, 12)
+    params = dual.express(deep_alone, "last", 12)
     assert params is not None
     assert dual.sites_of(params, 12) == deep_alone
     for beyond in (
@@ -62,8 +62,8 @@ def test_known_policies_are_expressed_exactly_or_not_at_all() -> None:
         (MergeSite(layer=0, threshold=0.8, window=2),),  # a window that is no choice
         tuple(MergeSite(layer=layer, threshold=0.8) for layer in (0, 3, 6)),  # more sites than there are
     ):
-        assert dual.express(beyond, 12) is None
-    assert SearchSpace.load("ladder").express(presets(12)["paper 0.8/0.7"], 12) is None
+        assert dual.express(beyond, "last", 12) is None
+    assert SearchSpace.load("ladder").express(presets(12)["paper 0.8/0.7"], "first", 12) is None
 
 
 def test_presets_keep_the_papers_share_of_the_depth() -> None:

@@ -72,6 +72,10 @@ def test_a_study_is_mirrored_once_even_when_resumed(tmp_path: Path, capfd: pytes
     assert children[3].data.metrics["prefill_flops"] == 0.45
     assert children[3].data.metrics["wer_x ___"] == 1.0
     assert "bad" not in children[3].data.metrics
+    assert {run.data.tags["decoded"] for run in children.values()} == {"true"}
+    assert "broken" not in children[3].data.metrics  # nobody said
+    assert parent.data.tags["metric"] == "wer"
+    assert parent.data.metrics["test/clamped"] == pytest.approx(0.043)
     assert parent.data.params["budget.prefill_flops"] == "0.7"
     assert parent.data.params["argv"] == "tune --hub-token ***"
     assert parent.data.metrics["test/difference_high"] == pytest.approx(0.009)

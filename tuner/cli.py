@@ -15,20 +15,8 @@ from tuner import __version__
 from tuner.bench.command import bench
 from tuner.doctor.command import doctor
 from tuner.errors import TunerError
-from tuner.options import PATH, console, model_options, start_logging
-
-
-def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
-    """`0.7` bounds prefill_flops, `kv_cache=0.6` another cost."""
-    budgets: dict[str, float] = {}
-    for value in values:
-        name, found, number = value.rpartition("=")
-        try:
-            budgets[name if found else "prefill_flops"] = float(number)
-        except ValueError as error:
-            hint = "expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6"
-            raise click.BadParameter(f"{value!r}: {hint}") from error
-    return budgets
+from tuner.options import PATH, budget_option, console, model_options, start_logging
+from tuner.search.command import print_outcome, select
 
 
 class _Commands(click.Group):
@@ -51,15 +39,12 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, invoke_without_command=True)
 @click.version_option(__version__, prog_name="speech-token-tuner")
 @model_options
-@click.option(
-    "--budget",
-    "budgets",
-    multiple=True,
-    callback=_budgets,
-    metavar="[NAME=]RATIO",
-    help="Upper bound of a cost, as a ratio to the unmodified model; 0.7 bounds prefill_flops. Repeatable.",
-)
+@budget_option()
 @click.option("--task", default="asr", show_default=True)
+@click.option(
+    "--metric",
+    help="agreement: judge by the unmodified model's own transcripts, for audio without texts.  [default: the task's]",
+)
 @click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
 @click.option("--dataset-config", help="Config of a Hub data set.")
 @click.option("--split", help="Divided into a search and a selection part.")
@@ -80,6 +65,12 @@ class _Commands(click.Group):
     help="Solve the last site's threshold so that the budget is spent, or let the sampler choose it too.",
 )
 @click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--from",
+    "start_from",
+    multiple=True,
+    help="Policies to judge first: a policy file, the name of a shipped policy, or the folder of a run. Repeatable.",
+)
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
 @click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")
 @click.option(
@@ -88,6 +79,7 @@ class _Commands(click.Group):
     help="Leave shorter audio alone.  [default: what the chosen policy would slow down, as far as the budget allows]",
 )
 @click.option("--batch-size", default=16, show_default=True)
+@click.option("--memory", default=4.0, show_default=True, help="GB to keep encoded audio in; the rest goes to files.")
 @click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
@@ -103,9 +95,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     start_logging(verbose)
     if ctx.invoked_subcommand is not None:
         return
-    from tuner.report import facts
     from tuner.report.progress import ProgressWatcher
-    from tuner.report.tables import final_table
     from tuner.search.run import search
     from tuner.search.runfolder import RunFolder
     from tuner.search.settings import Settings
@@ -123,12 +113,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     console.print(f"Searching {settings.model} for {settings.task}: {bounds}, {settings.trials} trials")
     with ProgressWatcher(console, settings.main_cost) as watcher:
         outcome = search(settings, resume, watcher)
-    console.print(final_table(outcome))
-    console.print(facts.verdict(outcome), highlight=False)
-    console.print(f"\nreport  {outcome.run / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
-    if outcome.policy_file is None:
-        raise click.ClickException(f"no policy kept the budget; go on with --resume {outcome.run} and more --trials")
-    console.print(f"policy  {outcome.policy_file}\n\n{facts.loading(outcome)}", highlight=False, soft_wrap=True)
+    print_outcome(outcome, way_out=f"go on with --resume {outcome.run} and more --trials")
 
 
 @main.command()
@@ -190,6 +175,7 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
 
 main.add_command(bench)
 main.add_command(doctor)
+main.add_command(select)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,6 +29,19 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def budget_option(**more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--budget`, which a command gets as a ratio by cost; `more` as for `click.option`."""
+    return click.option(
+        "--budget",
+        "budgets",
+        multiple=True,
+        callback=_budgets,
+        metavar="[NAME=]RATIO",
+        help="Upper bound of a cost, as a ratio to the unmodified model; 0.7 bounds prefill_flops. Repeatable.",
+        **more,
+    )
+
+
 def start_logging(verbose: bool) -> None:
     """Warnings on standard error, more on request; other libraries' progress bars would break ours."""
     import transformers
@@ -40,3 +53,16 @@ def start_logging(verbose: bool) -> None:
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, show_time=False)],
         force=True,
     )
+
+
+def _budgets(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+    """`0.7` bounds prefill_flops, `kv_cache=0.6` another cost."""
+    budgets: dict[str, float] = {}
+    for value in values:
+        name, found, number = value.rpartition("=")
+        try:
+            budgets[name if found else "prefill_flops"] = float(number)
+        except ValueError as error:
+            hint = "expected a ratio such as 0.7, or a name and a ratio: kv_cache=0.6"
+            raise click.BadParameter(f"{value!r}: {hint}") from error
+    return budgets

@@ -16,6 +16,7 @@ from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import joins_at, similarities
 from tuner.runtime.apply import apply
+from tuner.runtime.forward import main_stream
 from tuner.runtime.prompt import Tokens
 
 _STEPS = 40  # halvings of the interval that a retention is looked for in
@@ -76,7 +77,7 @@ def _entered(loaded: LoadedModel, sites: list[MergeSite], layer: int, inputs: In
         handle.remove()
     if handle.entered is None:
         raise PolicyError(f"nothing entered decoder layer {layer} of {loaded.id}, so no threshold can be found for it")
-    return handle.entered
+    return main_stream(handle.entered.hidden), handle.entered.tokens
 
 
 def _retention(loaded: LoadedModel, shape: Shape, ratio: float, inputs: Inputs, costing: Costing | None) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuner.data.audio import SUFFIXES
-from tuner.data.rows import Row, Rows, choose_split
+from tuner.data.rows import WITHOUT_TEXTS, Row, Rows, choose_split
 from tuner.errors import DataError
 
 
@@ -30,7 +30,8 @@ def read_folder(folder: Path, split: str | None, need_text: bool) -> Rows:
         Row(id=file.relative_to(folder).as_posix(), source=file, text=_text_of(file), speaker=None) for file in files
     ]
     if need_text and all(row.text is None for row in rows):
-        raise DataError(f"{root}: has no texts; put one in a .txt beside each file, such as {files[0].stem}.txt")
+        beside = f"{files[0].stem}.txt"
+        raise DataError(f"{root}: has no texts; put one in a .txt beside each file, such as {beside}, {WITHOUT_TEXTS}")
     return Rows(split or folder.resolve().name, iter(rows))
 
 

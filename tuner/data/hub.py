@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 from datasets.utils.file_utils import xopen
 
-from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, Row, Rows, choose_split, first_key
+from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, WITHOUT_TEXTS, Row, Rows, choose_split, first_key
 from tuner.errors import DataError
 
 ID_KEYS = ("id", "utterance_id", "segment_id")
@@ -52,7 +52,8 @@ def read_hub(dataset: str, config: str | None, split: str | None, need_text: boo
         raise DataError(f"{where}: has no audio column; its columns are {', '.join(columns) or 'unknown'}")
     text = first_key(TEXT_KEYS, columns)
     if need_text and text is None:
-        raise DataError(f"{where}: has no text column; expected {', '.join(TEXT_KEYS)}, got {', '.join(columns)}")
+        expected, got = ", ".join(TEXT_KEYS), ", ".join(columns)
+        raise DataError(f"{where}: has no text column; expected {expected}, got {got}; add one, {WITHOUT_TEXTS}")
     audio_column = "audio" if "audio" in audio else audio[0]
     table = table.cast_column(audio_column, _EncodedAudio())
     return Rows(split or names[0], _rows(table, audio_column, text, first_key(SPEAKER_KEYS, columns), where))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, Row, Rows, choose_split, first_key
+from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, WITHOUT_TEXTS, Row, Rows, choose_split, first_key
 from tuner.errors import DataError
 
 AUDIO_KEYS = ("audio", "path", "audio_filepath", "file")
@@ -36,9 +36,8 @@ def read_manifest(path: Path, split: str | None, need_text: bool) -> Rows:
         raise DataError(f"{path}: holds no utterances")
     lines, split = _of_split(lines, split, path)
     if need_text and not any(first_key(TEXT_KEYS, values) for _, values in lines):
-        raise DataError(
-            f"{path}: has no text; expected one of the keys {', '.join(TEXT_KEYS)}, got {', '.join(lines[0][1])}"
-        )
+        expected, got = ", ".join(TEXT_KEYS), ", ".join(lines[0][1])
+        raise DataError(f"{path}: has no text; expected one of the keys {expected}, got {got}; add it, {WITHOUT_TEXTS}")
     rows: dict[str, tuple[int, Row]] = {}
     for number, values in lines:
         row = _row(values, path, number)

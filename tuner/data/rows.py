@@ -9,6 +9,7 @@ from pathlib import Path
 from tuner.errors import DataError
 
 TEXT_KEYS = ("text", "sentence", "transcript", "transcription", "normalized_text")
+WITHOUT_TEXTS = "or judge by the model's own transcripts, which needs no texts (--metric agreement)"
 SPEAKER_KEYS = ("speaker", "speaker_id", "client_id", "voice")
 
 

@@ -10,7 +10,7 @@ from tuner.data.folder import audio_files, read_folder
 from tuner.data.hub import read_hub
 from tuner.data.manifest import SUFFIXES as MANIFEST_SUFFIXES
 from tuner.data.manifest import read_manifest
-from tuner.data.rows import Row, Rows
+from tuner.data.rows import WITHOUT_TEXTS, Row, Rows
 from tuner.data.utterances import Skipped, Utterance, UtteranceSet
 from tuner.errors import DataError
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 REFERENCE_MANIFEST = Path(__file__).parents[1] / "reference" / "data" / "manifest.jsonl"
 _NAMED_IN_ERRORS = 5
+_NO_TEXT = "no text"
 
 
 def load(
@@ -83,7 +84,7 @@ def _read(dataset: str, config: str | None, split: str | None, need_text: bool) 
 
 def _usable(row: Row, need_text: bool, max_seconds: float | None) -> Utterance:
     if need_text and not (row.text or "").strip():
-        raise DataError("no text")
+        raise DataError(_NO_TEXT)
     samples, rate = decode(row.source)
     seconds = samples.size / rate
     if max_seconds is not None and seconds > max_seconds:
@@ -94,7 +95,8 @@ def _usable(row: Row, need_text: bool, max_seconds: float | None) -> Utterance:
 def _too_many_bad(where: str, good: int, skipped: list[Skipped], max_bad: int) -> str:
     listed = "".join(f"\n  {bad.id}: {bad.reason}" for bad in skipped[:_NAMED_IN_ERRORS])
     more = len(skipped) - _NAMED_IN_ERRORS
+    way_out = f", {WITHOUT_TEXTS}" if any(bad.reason == _NO_TEXT for bad in skipped) else ""
     return (
         f"{where}: {len(skipped)} of {good + len(skipped)} utterances cannot be used, {max_bad} allowed (--max-bad). "
-        f"Mend or remove them, or allow more:{listed}" + (f"\n  and {more} more" if more > 0 else "")
+        f"Mend or remove them, or allow more{way_out}:{listed}" + (f"\n  and {more} more" if more > 0 else "")
     )

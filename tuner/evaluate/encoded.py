@@ -12,6 +12,7 @@ import torch
 from torch.utils import _pytree
 from transformers import PreTrainedModel
 
+from tuner.evaluate.start import standing_in
 from tuner.runtime.models import SpeechModel
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Encoded:
 
     @contextmanager
     def _standing_in(self, encoder: Any, key: tuple[Hashable, int]) -> Iterator[None]:
-        own, genuine = vars(encoder).get("forward"), encoder.forward
+        genuine = encoder.forward
         device = next(encoder.parameters()).device
         left = deque(self._kept.get(key, ()))
         said: list[Any] = []
@@ -59,16 +60,10 @@ class Encoded:
             said.append(_moved(result, torch.device("cpu")))
             return result
 
-        encoder.forward = forward
-        try:
+        with standing_in(encoder, forward):
             yield
-            if key not in self._kept:
-                self._keep(key, said)
-        finally:
-            if own is None:
-                del encoder.forward
-            else:
-                encoder.forward = own
+        if key not in self._kept:
+            self._keep(key, said)
 
     def _keep(self, key: tuple[Hashable, int], said: list[Any]) -> None:
         size = sum(leaf.nbytes for leaf in _pytree.tree_leaves(said) if isinstance(leaf, torch.Tensor))

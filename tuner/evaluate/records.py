@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tuner.data.utterances import Utterance
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,8 @@ class UtteranceRecord:
 
     `errors` of `total` reference words (or the task's unit) went wrong; `tokens` and `audio_tokens` are what each
     decoder layer processed at prefill; `generated` counts the answer's tokens, `hit_limit` says that it was cut off.
+    `answer` are those tokens, the end token included; `nats` is how unlikely the baseline's answer is under the policy,
+    None where nobody asked.
     """
 
     id: str
@@ -27,16 +32,43 @@ class UtteranceRecord:
     audio_tokens: tuple[int, ...]
     generated: int
     hit_limit: bool
+    answer: tuple[int, ...] = ()
+    nats: float | None = None
+
+    @classmethod
+    def unanswered(
+        cls,
+        utterance: Utterance,
+        tokens: tuple[int, ...],
+        audio_tokens: tuple[int, ...],
+        nats: float | None = None,
+        generated: int = 1,
+    ) -> UtteranceRecord:
+        """What is known without decoding. A prefill makes one token, whatever that says; `generated` where more are to
+        be expected."""
+        return cls(utterance.id, utterance.seconds, "", 0, 0, tokens, audio_tokens, generated, False, nats=nats)
+
+    @property
+    def clamped(self) -> int:
+        """Errors, at most `total`: an output that never ends costs no more than an empty one."""
+        return min(self.errors, self.total)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy over one split, records in the split's order. `policy` is `Policy.hash`."""
+    """One policy over one split, records in the split's order. `policy` is `Policy.hash`.
+
+    `decoded` is False where a candidate was given up before its answers were known: then there are lengths and nats,
+    for the first of the utterances at least, but no texts and no errors. `ties` counts tokens that were chosen over
+    another by no more than rounding.
+    """
 
     policy: str
     split: str
     records: tuple[UtteranceRecord, ...]
     wall_seconds: float
+    decoded: bool = True
+    ties: int = 0
 
     @property
     def errors(self) -> NDArray[np.int64]:
@@ -50,14 +82,27 @@ class Evaluation:
 
     @property
     def quality(self) -> float:
-        """Error rate as a ratio of sums: 0 is perfect."""
-        return float(self.errors.sum() / max(self.totals.sum(), 1))
+        """Error rate as a ratio of sums: 0 is perfect; nan where nothing was decoded."""
+        return self._rate(record.errors for record in self.records)
+
+    @property
+    def clamped(self) -> float:
+        """The error rate with no utterance's errors above its total."""
+        return self._rate(record.clamped for record in self.records)
 
     @property
     def broken(self) -> float:
         """Share of outputs that are empty or were cut off at the length limit: the loop guard."""
         bad = [record.hit_limit or not record.text.strip() for record in self.records]
         return float(np.mean(bad)) if bad else 0.0
+
+    def like(self, other: Evaluation) -> Evaluation:
+        """This evaluation on the utterances of `other`, which may have heard fewer."""
+        heard = {record.id for record in other.records}
+        return replace(self, records=tuple(record for record in self.records if record.id in heard))
+
+    def _rate(self, errors: Iterable[int]) -> float:
+        return sum(errors) / max(int(self.totals.sum()), 1) if self.decoded else math.nan
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a file."""
@@ -66,8 +111,6 @@ class Evaluation:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The inverse of `to_json`."""
-        records = tuple(
-            UtteranceRecord(**{**row, "tokens": tuple(row["tokens"]), "audio_tokens": tuple(row["audio_tokens"])})
-            for row in data["records"]
-        )
-        return cls(data["policy"], data["split"], records, data["wall_seconds"])
+        lists = ("tokens", "audio_tokens", "answer")
+        rows = ({**row, **{name: tuple(row[name]) for name in lists}} for row in data["records"])
+        return cls(**{**data, "records": tuple(UtteranceRecord(**row) for row in rows)})

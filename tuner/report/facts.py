@@ -52,13 +52,20 @@ def verdict(outcome: Outcome) -> str:
         return f"{outcome.chosen.name} was chosen, and not yet judged on held-out speech.{unfinished}"
     cost = cost_axis(outcome)
     safe = "within" if judged.ci95[1] <= outcome.tolerance else "beyond"
-    over = "" if judged.feasible else f" It does not meet {budgets(outcome)} there."
+    over = "" if judged.within_budget else f" It does not meet {budgets(outcome)} there."
+    loops = f" More of its outputs are broken there than the loop guard allows: {share(judged.broken)}."
     return (
         f"{outcome.chosen.name} needs {share(judged.costs.get(cost))} of the baseline's {cost_name(cost)}; "
         f"{metric(outcome)} changes by {points(judged.difference)} points (95% interval {interval(judged.ci95)}) on "
         f"{judged.split}, {judged.n} utterances. The upper end is {safe} the tolerance of {points(outcome.tolerance)}."
-        f"{over}{unfinished}"
+        f"{over}{loops if judged.loops else ''}{unfinished}"
     )
+
+
+def failings(judged: Judgement) -> str:
+    """What the policy does not keep, in brackets behind its name; empty where it keeps all."""
+    found = [name for name, true in (("over budget", not judged.within_budget), ("loops", judged.loops)) if true]
+    return f" ({', '.join(found)})" if found else ""
 
 
 def budgets(outcome: Outcome) -> str:
@@ -72,9 +79,8 @@ def cost_name(name: str) -> str:
     return _COST_NAMES.get(name, name.replace("_", " "))
 
 
-def heading(name: str) -> str:
-    """What a cost is called at the top of a column or along an axis."""
-    text = cost_name(name)
+def heading(text: str) -> str:
+    """A name at the top of a column or along an axis."""
     return text[:1].upper() + text[1:]
 
 
@@ -101,6 +107,11 @@ def sites(policy: Policy) -> str:
 def share(value: float | None) -> str:
     """A ratio as a percentage."""
     return NOTHING if value is None or not math.isfinite(value) else f"{100 * value:.1f}%"
+
+
+def percent(value: float) -> str:
+    """An error rate in percent, without the sign."""
+    return f"{100 * value:.2f}" if math.isfinite(value) else NOTHING
 
 
 def points(value: float) -> str:

@@ -55,7 +55,7 @@ def _body(outcome: Outcome, chosen: Evaluation | None, baseline: Evaluation | No
     if outcome.judgements:
         yield "<h2>Judged on held-out speech</h2>"
         yield _final(outcome)
-        yield f"<p>{escape(tables.NOTE)}</p>"
+        yield f"<p>{escape(tables.note(outcome))}</p>"
     if (code := facts.loading(outcome)) is not None:
         yield f"<h2>Use</h2>\n<pre><code>{escape(code)}</code></pre>"
     if outcome.chosen is not None:
@@ -78,6 +78,7 @@ def _final(outcome: Outcome) -> str:
             escape(row.split),
             escape(row.policy),
             _with_bounds(row.quality, row.quality_interval),
+            escape(row.clamped),
             _with_bounds(row.difference, row.difference_interval),
             *(escape(cost) for cost in row.costs),
             escape(row.broken),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,6 +60,7 @@ def draw_front(outcome: Outcome) -> Figure:
         label = f"within the tolerance, {facts.points(outcome.tolerance)}"
         axes.axhspan(bottom, 100 * outcome.tolerance, color="#000000", alpha=0.06, lw=0, zorder=0, label=label)
     axes.axhline(0, color=_INK, lw=0.8, zorder=1)
+    _draw_undecoded(axes, outcome.trials, cost)
     _draw_trials(axes, [one for one in trials if not one.label and not one.on_front], cost, top)
     if best:
         _draw_best(axes, [(one.costs[cost], 100 * one.difference) for one in best], top)
@@ -69,7 +71,7 @@ def draw_front(outcome: Outcome) -> Figure:
         label = f"budget {facts.share(outcome.budgets[cost])}"
         axes.axvline(outcome.budgets[cost], color=_BUDGET, lw=1.8, ls=(0, (5, 2)), zorder=3, label=label)
 
-    axes.set_xlabel(f"{facts.heading(cost)}, relative to the baseline")
+    axes.set_xlabel(f"{facts.heading(facts.cost_name(cost))}, relative to the baseline")
     axes.set_ylabel(f"Change in {facts.metric(outcome)}, points")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol="%"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
@@ -164,7 +166,10 @@ def _draw_best(axes: Axes, points: list[tuple[float, float]], top: float) -> Non
 def _draw_trials(axes: Axes, trials: list[TrialResult], cost: str, top: float) -> None:
     kinds: dict[str, tuple[list[TrialResult], dict[str, Any]]] = {
         "within the budget": ([one for one in trials if one.feasible], {"color": _TRIAL, "mec": _FRONT}),
-        "over a budget": ([one for one in trials if not one.feasible], {"color": "none", "mec": _INFEASIBLE}),
+        "over a budget or looping": (
+            [one for one in trials if not one.feasible],
+            {"color": "none", "mec": _INFEASIBLE},
+        ),
     }
     for name, (members, look) in kinds.items():
         shown = [(one.costs[cost], 100 * one.difference) for one in members if 100 * one.difference <= top]
@@ -176,6 +181,15 @@ def _draw_trials(axes: Axes, trials: list[TrialResult], cost: str, top: float) -
             axes.plot(*zip(*beyond, strict=True), "^", ms=5, mew=0.8, zorder=2, clip_on=False, **look)
     if any(100 * one.difference > top for one in trials):
         axes.plot([], [], "^", ms=5, color="none", mec=_INFEASIBLE, label="worse than the scale")
+
+
+def _draw_undecoded(axes: Axes, trials: Sequence[TrialResult], cost: str) -> None:
+    """Where candidates were given up whose quality nobody knows: marks along the cost axis."""
+    given_up = [one.costs[cost] for one in trials if not one.decoded and cost in one.costs]
+    if given_up:
+        bottom = axes.get_ylim()[0]
+        label = "given up before decoding"
+        axes.plot(given_up, [bottom] * len(given_up), "|", color=_INFEASIBLE, ms=9, zorder=2, label=label)
 
 
 def _draw_named(axes: Axes, trials: list[TrialResult], cost: str, top: float) -> list[tuple[float, float, str]]:

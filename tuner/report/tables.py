@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ from rich.text import Text
 
 from tuner.report import facts
 from tuner.report.facts import NOTHING
+from tuner.search.agreement import DISAGREEMENT
 from tuner.search.outcome import Judgement, Outcome
 from tuner.tracking import printable
 
 COSTS = ("prefill_flops", "prefill_flops_audio", "kv_cache", "end_to_end_flops")
-NOTE = (
+_NARROW = ("Prefill\nFLOPs", "Audio\nFLOPs", "KV\ncache", "Total\nFLOPs")  # the costs where there is little room
+_NOTE = (
     "Costs are relative to the baseline. Audio-only FLOPs count audio tokens alone, as published numbers do; "
-    "end-to-end FLOPs add the encoder and decoding. Broken outputs are empty or were cut off at the length limit."
+    "end-to-end FLOPs add the encoder and decoding. Broken outputs are empty or were cut off at the length limit. "
+    "The clamped rate counts no more errors in an output than its reference has words: a loop costs what silence does."
 )
+_OWN_REFERENCES = " There are no texts: disagreement is the error rate against the baseline's own transcripts."
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class FinalRow:
     policy: str
     quality: str
     quality_interval: str
+    clamped: str
     difference: str
     difference_interval: str
     costs: tuple[str, ...]
@@ -52,13 +58,12 @@ def final_rows(outcome: Outcome) -> list[FinalRow]:
 
 def final_table(outcome: Outcome) -> Table:
     """The judged policies for a terminal: quality in percent, differences in points, costs relative to the baseline."""
-    name = facts.metric(outcome)
-    table = Table(title=Text(f"{outcome.model} on {outcome.dataset}"), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("Policy", overflow="fold", min_width=13)
-    table.add_column(f"{name}, %\n95%", justify="right")
-    table.add_column("Change, points\n95%", justify="right")
-    for column in ("Prefill\nFLOPs", "Audio\nFLOPs", "KV\ncache", "Total\nFLOPs", "Broken"):
-        table.add_column(column, justify="right")
+    name = facts.heading(facts.metric(outcome))
+    title = Text(f"{outcome.model} on {outcome.dataset}")
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column("Policy", overflow="fold", min_width=12)
+    for heading in (f"{name} %\n/ clamped\n95%", "Change,\npoints\n95%", *_NARROW, "Broken"):
+        table.add_column(heading, justify="right", no_wrap=True)  # names give way, numbers do not
     split = ""
     for row in final_rows(outcome):
         if row.split != split:
@@ -67,11 +72,19 @@ def final_table(outcome: Outcome) -> Table:
             table.add_row(Text(split.replace(", n = ", "\nn = "), style="italic"))
         quality, change = (
             f"{value}\n{bounds}" if bounds else value
-            for value, bounds in ((row.quality, row.quality_interval), (row.difference, row.difference_interval))
+            for value, bounds in (
+                (f"{row.quality} / {row.clamped}", row.quality_interval),
+                (row.difference, row.difference_interval),
+            )
         )
         cells = [Text(cell) for cell in (row.policy, quality, change, *row.costs, row.broken)]
         table.add_row(*cells, style="bold" if row.chosen else None)
     return table
+
+
+def note(outcome: Outcome) -> str:
+    """What the columns of the final table mean."""
+    return _NOTE + (_OWN_REFERENCES if outcome.metric == DISAGREEMENT else "")
 
 
 def markdown(outcome: Outcome) -> str:
@@ -90,19 +103,23 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         "position",
         "min_audio_tokens",
         "quality",
+        "clamped",
         "difference",
+        "broken",
         "drift",
         *costs,
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*header, "feasible", "on_front", "seconds", "repeats"])
+        writer.writerow([*header, "decoded", "feasible", "on_front", "seconds", "repeats"])
         for trial in outcome.trials:
             policy = trial.policy
             sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
-            values = [trial.quality, trial.difference, trial.drift, *(trial.costs.get(name, "") for name in costs)]
-            flags = [str(trial.feasible).lower(), str(trial.on_front).lower()]
+            qualities = (trial.quality, trial.clamped, trial.difference, trial.broken, trial.drift)
+            values = [value if math.isfinite(value) else "" for value in qualities]
+            values += [trial.costs.get(name, "") for name in costs]
+            flags = [str(flag).lower() for flag in (trial.decoded, trial.feasible, trial.on_front)]
             writer.writerow([trial.number, trial.label, *behaviour, *values, *flags, trial.seconds, trial.repeats])
 
 
@@ -121,8 +138,16 @@ def front_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 
 def final_header(outcome: Outcome) -> tuple[str, ...]:
     """The headings for `final_rows` where there is room for whole names."""
-    name = facts.metric(outcome)
-    return ("Split", "Policy", f"{name}, % (95%)", "Change, points (95%)", *_cost_names(), "Broken outputs")
+    name = facts.heading(facts.metric(outcome))
+    return (
+        "Split",
+        "Policy",
+        f"{name}, % (95%)",
+        "Clamped, %",
+        "Change, points (95%)",
+        *_cost_names(),
+        "Broken outputs",
+    )
 
 
 def front_header() -> tuple[str, ...]:
@@ -157,7 +182,7 @@ def _sections(outcome: Outcome) -> Iterator[str]:
     if outcome.judgements:
         yield "## Judged on held-out speech"
         yield _table(final_header(outcome), [_whole(row) for row in final_rows(outcome)])
-        yield NOTE
+        yield note(outcome)
     if (code := facts.loading(outcome)) is not None:
         yield f"## Use\n\n```python\n{code}\n```"
     if outcome.chosen is not None:
@@ -172,12 +197,13 @@ def _sections(outcome: Outcome) -> Iterator[str]:
 
 
 def _row(outcome: Outcome, judged: Judgement) -> FinalRow:
-    within = judged.feasible or judged.policy.is_identity  # the baseline is what budgets are relative to
     return FinalRow(
         split=_split(judged),
-        policy=(judged.label or judged.policy.name) + ("" if within else " (over budget)"),
-        quality=f"{100 * judged.quality:.2f}",
+        # The baseline is what the budgets are relative to.
+        policy=(judged.label or judged.policy.name) + ("" if judged.policy.is_identity else facts.failings(judged)),
+        quality=facts.percent(judged.quality),
         quality_interval=facts.interval(judged.quality_ci95, signed=False),
+        clamped=facts.percent(judged.clamped),
         difference=NOTHING if judged.policy.is_identity else facts.points(judged.difference),
         difference_interval="" if judged.policy.is_identity else facts.interval(judged.ci95),
         costs=tuple(facts.share(judged.costs.get(name)) for name in COSTS),
@@ -188,9 +214,8 @@ def _row(outcome: Outcome, judged: Judgement) -> FinalRow:
 
 def _baseline(judged: Judgement) -> FinalRow:
     whole = ("100%",) * len(COSTS)
-    return FinalRow(
-        _split(judged), "baseline", f"{100 * judged.baseline:.2f}", "", NOTHING, "", whole, NOTHING, chosen=False
-    )
+    quality = facts.percent(judged.baseline)
+    return FinalRow(_split(judged), "baseline", quality, "", NOTHING, NOTHING, "", whole, NOTHING, chosen=False)
 
 
 def _split(judged: Judgement) -> str:
@@ -200,7 +225,7 @@ def _split(judged: Judgement) -> str:
 def _whole(row: FinalRow) -> tuple[str, ...]:
     policy = f"**{_plain(row.policy)}**" if row.chosen else _plain(row.policy)
     quality, change = _with_bounds(row)
-    return (_plain(row.split), policy, quality, change, *row.costs, row.broken)
+    return (_plain(row.split), policy, quality, row.clamped, change, *row.costs, row.broken)
 
 
 def _with_bounds(row: FinalRow) -> tuple[str, str]:
@@ -210,7 +235,7 @@ def _with_bounds(row: FinalRow) -> tuple[str, str]:
 
 
 def _cost_names() -> tuple[str, ...]:
-    return tuple(facts.heading(name) for name in COSTS)
+    return tuple(facts.heading(facts.cost_name(name)) for name in COSTS)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

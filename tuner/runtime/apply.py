@@ -18,7 +18,7 @@ from torch import Tensor
 from tuner.errors import ModelError, PolicyError
 from tuner.policy import MergeSite
 from tuner.runtime.affinity import Position
-from tuner.runtime.forward import ForwardPass, main_stream
+from tuner.runtime.forward import ForwardPass
 from tuner.runtime.masks import KINDS, layer_kinds
 from tuner.runtime.models import SpeechModel, describe
 from tuner.runtime.prompt import Tokens, read_prompt
@@ -37,6 +37,27 @@ class PrefillLengths:
 
     tokens: Tensor
     audio_tokens: Tensor
+
+    @classmethod
+    def of(cls, current: ForwardPass, layers: int) -> PrefillLengths | None:
+        """Those of a pass; None in decoding."""
+        lengths = current.lengths(layers)
+        return None if lengths is None else cls(*lengths)
+
+
+@dataclass(frozen=True)
+class Entered:
+    """What entered a watched layer in a prefill.
+
+    Attributes:
+        hidden: [batch, tokens, hidden] states, in several streams where the decoder has them (`main_stream`).
+        tokens: what is known of each of them.
+        begun: the pass up to there, which `Handle.go_on` can take up again.
+    """
+
+    hidden: Tensor
+    tokens: Tokens
+    begun: ForwardPass
 
 
 def apply(model: Any, sites: Sequence[MergeSite], position: Position = "first", min_audio_tokens: int = 0) -> Handle:
@@ -90,22 +111,23 @@ class Handle:
     Attributes:
         lengths: what the layers processed in the most recent prefill (a pass that starts a conversation or brings new
             audio); None before the first, or when its inputs did not tell where the audio is.
-        entered: what entered the watched layer in that prefill, hidden states [batch, tokens, hidden] and what is known
-            of each token; None when no layer is watched.
+        entered: what entered the watched layer in that prefill; None when no layer is watched.
     """
 
     def __init__(
         self, speech: SpeechModel, sites: Sequence[MergeSite], position: Position, min_audio_tokens: int
     ) -> None:
         self.lengths: PrefillLengths | None = None
-        self.entered: tuple[Tensor, Tokens] | None = None
+        self.entered: Entered | None = None
         self._speech = speech
         self._sites = {site.layer: site for site in sites}
         self._position = position
         self._min_audio_tokens = min_audio_tokens
-        self._kinds = layer_kinds(speech.text_config) if sites else []
+        self._kinds = layer_kinds(speech.text_config)
         self._argument_names = tuple(inspect.signature(speech.root.forward).parameters)
         self._pass: ForwardPass | None = None
+        self._begun: tuple[int, ForwardPass] | None = None
+        self._start = 0
         self._hooks = [
             speech.root.register_forward_pre_hook(self._begin, with_kwargs=True),
             speech.root.register_forward_hook(self._end, always_call=True),
@@ -123,9 +145,16 @@ class Handle:
 
         def look(module: Any, args: tuple[Any, ...]) -> None:
             tokens = None if self._pass is None else self._pass.tokens_at(layer)
-            self.entered = None if tokens is None else (main_stream(args[0]), tokens)
+            self.entered = None
+            if self._pass is not None and tokens is not None:
+                self.entered = Entered(args[0], tokens, self._pass)
 
         self._hooks.append(self._speech.layers[layer].register_forward_pre_hook(look))
+
+    def go_on(self, layer: int, begun: ForwardPass) -> None:
+        """Makes the next forward pass take up `begun`, an earlier one of the same prompt under the same sites before
+        `layer`, there. Whoever calls this gives that layer the states that entered it then, and runs none before it."""
+        self._begun = (layer, begun)
 
     def remove(self) -> None:
         """Takes the policy out of the model and leaves nothing behind. Calling it again does nothing."""
@@ -134,7 +163,11 @@ class Handle:
 
     def _begin(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         _break_graph()
-        self._pass = None
+        self._pass, self._start = None, 0
+        if self._begun is not None:
+            (self._start, begun), self._begun = self._begun, None
+            self._pass = begun.taken_up(self._sites)
+            return
         inputs = dict(zip(self._argument_names, args, strict=False)) | kwargs
         try:
             prompt = read_prompt(inputs, self._speech.audio_token_id, self._min_audio_tokens)
@@ -154,6 +187,8 @@ class Handle:
         self, layer: int, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
         _break_graph()
+        if layer < self._start:
+            return None
         if self._pass is None:
             raise PolicyError(
                 f"the decoder was called around {self._speech.architecture}, so it is not known which positions are "
@@ -172,9 +207,7 @@ class Handle:
         if current is None or output is None:  # no output: the forward pass raised
             return
         current.finish()
-        lengths = current.lengths(self._speech.num_layers)
-        if lengths is not None:
-            self.lengths = PrefillLengths(*lengths)
+        self.lengths = PrefillLengths.of(current, self._speech.num_layers) or self.lengths
 
 
 def _break_graph() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -48,6 +49,15 @@ class ForwardPass:
         self._idle = False
         self._masks: dict[tuple[int, str], Tensor | None] = {}
         self._taken: dict[int, tuple[Any, Any]] = {}
+
+    def taken_up(self, sites: Mapping[int, MergeSite]) -> ForwardPass:
+        """A copy to go on from, without a cache; `sites` are those of this pass and others behind where it stopped."""
+        again = copy.copy(self)
+        again._sites = sites
+        again._cache = None
+        again._tokens, again._held, again._masks = dict(self._tokens), dict(self._held), dict(self._masks)
+        again._taken = {}  # it goes by the identity of objects that are gone
+        return again
 
     @property
     def has_labels(self) -> bool:

@@ -17,6 +17,8 @@ from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
+from tuner.search import warmstart
+from tuner.search.agreement import AGREEMENT, judged_by, with_itself
 from tuner.search.presets import presets
 from tuner.search.runfolder import RunFolder
 from tuner.search.settings import Settings
@@ -34,7 +36,7 @@ class Context:
 
     def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
         self.settings, self.watcher = settings, watcher
-        self.task = base.get(settings.task)
+        self.task = judged_by(settings.metric, base.get(settings.task))
         self.space = SearchSpace.load(settings.space)
         self.loaded = loading.load(
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
@@ -45,10 +47,13 @@ class Context:
         self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
         self.evaluator = Evaluator(self.loaded, self.task, self.splits.search, settings.batch_size, encode_once=True)
         self._costing: Costing | None = None
-        if resume is None:
-            self.folder = RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
-        else:
-            self.folder = RunFolder.reopen(resume)
+        reopened = None if resume is None else RunFolder.reopen(resume)
+        noted = {} if reopened is None else reopened.noted(warmstart.NOTE)
+        sources = warmstart.gather(settings.start_from, noted, self.loaded.model)
+        self.known = self._known(sources)
+        self.folder = reopened or RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
+        if sources:
+            self.folder.note(warmstart.NOTE, warmstart.plain(sources))
 
     def policy(self, sites: tuple[MergeSite, ...], position: Position | None = None) -> Policy:
         """A policy of this search with these sites and, where none is given, the space's first position rule."""
@@ -76,12 +81,23 @@ class Context:
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None
     ) -> Evaluation:
-        """Each distinct policy once: what the run folder holds under `part` is not run again."""
+        """Each distinct policy once: what the run folder holds under `part` is not run again.
+
+        Where agreement is what counts, the baseline's transcripts become the evaluator's references, so it comes first.
+        """
+        referee = self.settings.metric == AGREEMENT and policy.hash == self.baseline.hash
         found = self.folder.find(part, policy.hash)
-        if found is not None:
-            return found[1]
-        evaluation = evaluator.evaluate(policy, progress)
-        self.folder.save(part, policy, evaluation)
+        if found is None:
+            evaluation = evaluator.evaluate(policy, progress)
+            if referee:
+                evaluation = with_itself(evaluation, self.task)
+            self.folder.save(part, policy, evaluation)
+        else:
+            evaluation = found[1]
+            if progress is not None:
+                progress(len(evaluation.records))
+        if referee:
+            evaluator.references = {record.id: record.text for record in evaluation.records}
         return evaluation
 
     def identity(self) -> dict[str, str]:
@@ -91,8 +107,9 @@ class Context:
             "data": self.splits.digest,
             "space": self.space.fingerprint,
             "task": self.task.name,
-            "objective": "drift and cost",
-            "parameters": "last threshold solved" if self.settings.solve else "all free",
+            "metric": self.task.metric,
+            "objective": "drift and cost, by drafts",
+            "parameters": "thresholds solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),
         }
 
@@ -106,6 +123,12 @@ class Context:
             "device": f"{device.type} {name}".strip(),
             "dtype": str(self.loaded.model.dtype).removeprefix("torch."),
         }
+
+    def _known(self, sources: warmstart.Sources) -> dict[str, Policy]:
+        """What is judged whatever the sampler proposes, by label: the baseline, the presets, what it starts from."""
+        given = {label: one for policies in sources.values() for label, one in policies.items()}
+        started = {label: self.policy(one.sites, one.position) for label, one in given.items()}
+        return warmstart.distinct({BASELINE: self.baseline, **self.presets, **started})
 
 
 def _version(package: str) -> str:

@@ -13,8 +13,11 @@ from tuner.search.settings import Settings
 from tuner.tracking import mask
 
 
-def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
-    """Writes the chosen policy, if there is one, to the policies and the run folder; returns where it went too."""
+def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
+    """Writes the chosen policy, if there is one, to the policies and beside the report; returns where it went too.
+
+    `run` is the name of the run whose trial it is.
+    """
     if outcome.chosen is None:
         return outcome
     judged = {one.split: one for one in outcome.judgements if one.policy.hash == outcome.chosen.hash}
@@ -33,7 +36,7 @@ def write_policy(outcome: Outcome, settings: Settings) -> Outcome:
             "made_by": {
                 "command": mask(settings.command),
                 "date": time.strftime("%Y-%m-%d"),
-                "run": outcome.run.name,
+                "run": run,
                 "trial": trial.number,
                 "seed": settings.seed,
                 **{
@@ -70,6 +73,8 @@ def _measured(judgement: Judgement, baseline: Judgement) -> dict[str, Any]:
         "policy": round(judgement.quality, 5),
         "difference": round(judgement.difference, 5),
         "ci95": [round(bound, 5) for bound in judgement.ci95],
+        "baseline_clamped": round(baseline.clamped, 5),
+        "policy_clamped": round(judgement.clamped, 5),
         "broken_outputs": round(judgement.broken, 5),
         **_rounded(judgement.costs),
     }

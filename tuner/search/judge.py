@@ -1,7 +1,8 @@
-"""Policies held against the baseline on one split: quality difference, cost ratios, whether the budgets hold."""
+"""Policies held against the baseline on one split: quality, cost ratios, whether budgets and the loop guard hold."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,38 +12,62 @@ from tuner.evaluate.statistics import Interval, paired_difference, ratio_of_sums
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement
 
+BROKEN = "broken"
+LOOPS = 0.005  # of all outputs: so many more than the baseline's may be broken, half a point
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """What counts about one trial. `bounds` are the upper 95 % bounds of the cost ratios, which the budgets are held
-    against, so that they hold on audio that was not heard as well."""
+    """What counts about one trial.
+
+    `bounds` are the upper 95 % bounds of the cost ratios, which the budgets are held against, so that they hold on
+    audio that was not heard as well. `broken` is the share of outputs that are empty or were cut off, above the
+    baseline's. Of an evaluation without answers it is nan, as is the difference, and only the budgets decide.
+    """
 
     difference: Interval
     costs: Mapping[str, float]
     bounds: Mapping[str, float]
+    broken: float
     feasible: bool
 
 
 class Judge:
-    """Compares evaluations of one split with the baseline's."""
+    """Compares evaluations of one split, or of some of its utterances, with the baseline's."""
 
     def __init__(self, baseline: Evaluation, costing: Costing, budgets: Mapping[str, float]) -> None:
         self.baseline, self.budgets = baseline, budgets
         self._costing = costing
         self._costs = costing.count(baseline)
+        self._places = {record.id: place for place, record in enumerate(baseline.records)}
 
     def costs(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, float]]:
         """The ratios of all costs, and the upper bounds of those with a budget."""
         counted = self._costing.count(evaluation)
-        bounds = {name: ratio_of_sums(counted[name], self._costs[name]).high for name in self.budgets}
-        return ratios(counted, self._costs), bounds
+        heard = [self._places[record.id] for record in evaluation.records]
+        bare = {name: values[heard] for name, values in self._costs.items()}
+        bounds = {name: ratio_of_sums(counted[name], bare[name]).high for name in self.budgets}
+        return ratios(counted, bare), bounds
 
     def verdict(self, evaluation: Evaluation) -> Verdict:
         """Difference, costs and feasibility of one evaluation."""
         costs, bounds = self.costs(evaluation)
-        difference = paired_difference(evaluation.errors, self.baseline.errors, self.baseline.totals)
         feasible = all(bounds[name] <= budget for name, budget in self.budgets.items())
-        return Verdict(difference, costs, bounds, feasible)
+        if not evaluation.decoded:
+            return Verdict(Interval(math.nan, math.nan, math.nan), costs, bounds, math.nan, feasible)
+        difference = paired_difference(evaluation.errors, self.baseline.errors, self.baseline.totals)
+        broken = round(evaluation.broken - self.baseline.broken, 9)  # 11 in 200 less 10 in 200 is LOOPS, not above it
+        return Verdict(difference, costs, bounds, broken, feasible and broken <= LOOPS)
+
+    def constraints(self, evaluation: Evaluation) -> dict[str, float]:
+        """By how much each budget and the loop guard are exceeded; none is where all are 0 or less.
+
+        Budgets by name, relative to the budget; `broken` as a share of the outputs. An evaluation without answers
+        counts as no more broken than the baseline, because samplers want the same constraints of every trial.
+        """
+        verdict = self.verdict(evaluation)
+        excess = {name: verdict.bounds[name] / budget - 1 for name, budget in self.budgets.items()}
+        return {**excess, BROKEN: (verdict.broken if evaluation.decoded else 0.0) - LOOPS}
 
     def judgement(self, label: str, policy: Policy, evaluation: Evaluation) -> Judgement:
         """The same for held-out speech, with everything a report shows.
@@ -58,10 +83,12 @@ class Judge:
             n=len(evaluation.records),
             quality=quality.value,
             quality_ci95=(quality.low, quality.high),
+            clamped=evaluation.clamped,
             baseline=self.baseline.quality,
             difference=verdict.difference.value,
             ci95=(verdict.difference.low, verdict.difference.high),
             costs={name: verdict.costs[name] for name in COSTS},
             broken=evaluation.broken,
-            feasible=all(verdict.costs[name] <= budget for name, budget in self.budgets.items()),
+            within_budget=all(verdict.costs[name] <= budget for name, budget in self.budgets.items()),
+            loops=verdict.broken > LOOPS,
         )

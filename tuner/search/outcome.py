@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,12 @@ class TrialResult:
 
     `quality` is the task's error rate (WER for ASR, 0 is perfect), `difference` its excess over the baseline, `costs`
     ratios to the baseline by name (prefill_flops, kv_cache, prefill_flops_audio, end_to_end_flops). `feasible` says
-    that every budget holds, `on_front` that no other feasible trial is better in quality and cost. `drift` is how much
-    less likely the baseline's own answers are under the policy, in nats a word.
+    that every budget and the loop guard hold, `on_front` that no other feasible trial is better in quality and cost.
+    `drift` is how much less likely the baseline's own answers are under the policy, in nats a word.
+
+    A trial that was given up before its answers were known is not `decoded`: it has costs, but its quality, difference,
+    `clamped` (the error rate with no utterance's errors above its words) and `broken` (the share of outputs that are
+    empty or were cut off) are nan.
     """
 
     number: int
@@ -31,6 +36,9 @@ class TrialResult:
     seconds: float
     repeats: int | None = None  # the earlier trial with the same policy, whose evaluation was reused
     drift: float = 0.0
+    decoded: bool = True
+    clamped: float = math.nan
+    broken: float = math.nan
 
     def led_to(self, policy: Policy) -> bool:
         """Whether `policy` is this trial's, or the same with short audio left alone."""
@@ -42,6 +50,8 @@ class Judgement:
     """One policy on one held-out split, by plain `generate()`, paired with the baseline on the same utterances.
 
     `ci95` and `quality_ci95` are two-sided 95 % bootstrap intervals of the difference and of the quality itself.
+    `clamped` is the quality with no utterance's errors above its words. `broken` is the share of outputs that are empty
+    or were cut off at the length limit; `loops` says that it exceeds the baseline's by more than the loop guard allows.
     """
 
     label: str
@@ -50,12 +60,19 @@ class Judgement:
     n: int
     quality: float
     quality_ci95: tuple[float, float]
+    clamped: float
     baseline: float
     difference: float
     ci95: tuple[float, float]
     costs: Mapping[str, float]
     broken: float
-    feasible: bool
+    within_budget: bool
+    loops: bool
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every budget and the loop guard hold."""
+        return self.within_budget and not self.loops
 
 
 @dataclass(frozen=True)

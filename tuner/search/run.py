@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 from typing import Literal
 
 from tuner.errors import BudgetError
-from tuner.evaluate.records import Evaluation
-from tuner.report.write import write as write_report
-from tuner.search import export, study
+from tuner.evaluate.bands import Bands
+from tuner.evaluate.drafted import Drafted
+from tuner.evaluate.keep import Keep
+from tuner.evaluate.predictor import Predictor
+from tuner.search import study, warmstart
+from tuner.search.conclude import conclude
 from tuner.search.context import Context
 from tuner.search.judge import Judge
-from tuner.search.outcome import Judgement, Outcome
+from tuner.search.mirror import open_tracker
+from tuner.search.outcome import Outcome
+from tuner.search.proposal import Proposals
+from tuner.search.race import RUNGS
 from tuner.search.settings import Settings
-from tuner.search.sparing import measured_pays
 from tuner.search.trials import Trials
-from tuner.search.validate import validate
 from tuner.search.watch import Watcher
-from tuner.tracking import Tracker
+
+log = logging.getLogger(__name__)
 
 
 def search(settings: Settings, resume: Path | None = None, watcher: Watcher | None = None) -> Outcome:
@@ -38,18 +44,16 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
         context.folder.study, context.identity(), settings.seed, settings.sampler, settings.trials
     )
     context.folder.note("environment", context.environment())
-    tracker = _open_tracker(context)
+    _tell_outside(context)
+    tracker = open_tracker(context)
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
-        judge = _judge_baseline(context)
-        _refuse_infeasible(context, judge)
-        trials = Trials(context, judge, opened, tracker)
+        proposals = prepare(context)
+        _refuse_infeasible(context, proposals)
+        trials = Trials(context, proposals, opened, tracker)
         trials.run(None if settings.timeout is None else began + settings.timeout)
-        export.write_front(context.folder.path / "front", [one for one in trials.results if one.on_front])
-        judgements, best = validate(context, trials.results)
-        outcome = _outcome(context, trials, judgements, best, time.monotonic() - began)
-        artifacts = write_report(outcome, context.folder.path / "report", *_for_picture(context, outcome))
-        tracker.finish(outcome, [*artifacts, *([outcome.policy_file] if outcome.policy_file else [])])
+        outcome, files = conclude(context, trials.results, began, interrupted=trials.interrupted)
+        tracker.finish(outcome, files)
         status = "KILLED" if trials.interrupted else "FINISHED"
         return outcome
     except KeyboardInterrupt:
@@ -59,31 +63,43 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
         tracker.close(status)
 
 
-def _open_tracker(context: Context) -> Tracker:
-    tracker = Tracker.open(
-        context.settings.runs,
-        experiment=f"{context.loaded.short_name}-{context.task.name}",
-        run_name=context.folder.path.name,
-        params=context.settings.to_plain(),
-        tags={"model": context.loaded.id, "run_folder": str(context.folder.path)},
-        resume_run_id=context.folder.noted("tracking").get("run_id"),
-    )
-    if tracker.run_id is not None:
-        context.folder.note("tracking", {"run_id": tracker.run_id})
-    return tracker
+def prepare(context: Context) -> Proposals:
+    """Everything that trials need to know of the baseline. The audio encoder runs once."""
+    predictor = None
+    if Proposals.needs_predictor(context):
+        context.watcher.stage("similarities", len(context.splits.search.utterances))
+        predictor = Predictor(Bands.of(context.evaluator, progress=context.watcher.advance))
+    drafted = judge_baseline(context)
+    judge = Judge(drafted.baseline, context.costing(context.evaluator), context.settings.budgets)
+    return Proposals(context, drafted, judge, predictor)
 
 
-def _judge_baseline(context: Context) -> Judge:
-    context.watcher.stage("baseline", len(context.splits.search.utterances))
+def judge_baseline(context: Context) -> Drafted:
+    """What the baseline says, by `generate()` alone, as the draft of all that candidates say."""
+    count = len(context.splits.search.utterances)
+    context.watcher.stage("baseline", count)
     baseline = context.evaluate("candidates", context.baseline, context.evaluator, context.watcher.advance)
-    return Judge(baseline, context.costing(context.evaluator), context.settings.budgets)
+    context.watcher.stage("encoding", 2 * count)
+    keep = Keep(context.loaded.device, limit=round(context.settings.memory * 1e9))
+    drafted = Drafted(context.evaluator, context.baseline, baseline, RUNGS, keep, context.watcher.advance)
+    context.folder.save("candidates", context.baseline, drafted.baseline)  # now with the nats of its answers
+    return drafted
 
 
-def _refuse_infeasible(context: Context, judge: Judge) -> None:
+def _tell_outside(context: Context) -> None:
+    started = {label: policy for label, policy in context.known.items() if label not in context.presets}
+    if labels := warmstart.outside(context.space, context.layers, started):
+        log.warning(
+            "search space %r does not hold %s: judged all the same, but the sampler does not learn from it",
+            context.space.name,
+            ", ".join(labels),
+        )
+
+
+def _refuse_infeasible(context: Context, proposals: Proposals) -> None:
     """Fails before any trial when even the strongest policy of the space costs more than a budget."""
     strongest = context.policy(context.space.strongest(context.layers))
-    context.watcher.stage("smallest cost", len(context.splits.search.utterances))
-    _, bounds = judge.costs(context.evaluator.prefill(strongest, context.watcher.advance))
+    _, bounds = proposals.judge.costs(proposals.drafted.look(strongest).evaluation)
     for name, budget in context.settings.budgets.items():
         if bounds[name] > budget:
             raise BudgetError(
@@ -91,37 +107,3 @@ def _refuse_infeasible(context: Context, judge: Judge) -> None:
                 f"{context.space.name!r} can reach on this speech is {bounds[name]:.3f}. Raise the budget, or use a "
                 "space with lower thresholds or earlier layers"
             )
-
-
-def _for_picture(context: Context, outcome: Outcome) -> tuple[Evaluation | None, Evaluation | None]:
-    """The chosen policy's and the baseline's evaluations on the last split both were judged on."""
-    part = "selection" if context.splits.test is None else "test"
-    if outcome.chosen is None:
-        return None, None
-    found = [context.folder.find(part, policy.hash) for policy in (outcome.chosen, context.baseline)]
-    chosen, baseline = (None if one is None else one[1] for one in found)
-    return chosen, baseline
-
-
-def _outcome(
-    context: Context, trials: Trials, judgements: list[Judgement], best: Judgement | None, seconds: float
-) -> Outcome:
-    settings = context.settings
-    outcome = Outcome(
-        run=context.folder.path,
-        model=context.loaded.id,
-        task=context.task.name,
-        metric=context.task.metric,
-        dataset=context.splits.search.name,
-        budgets=settings.budgets,
-        tolerance=settings.tolerance,
-        trials=tuple(trials.results),
-        judgements=tuple(judgements),
-        chosen=best.policy if best else None,
-        policy_file=None,
-        seconds=seconds,
-        interrupted=trials.interrupted,
-        pays=measured_pays(context),
-        settings=settings.to_plain() | context.folder.noted("environment"),
-    )
-    return export.write_policy(outcome, settings)

@@ -16,10 +16,16 @@ from tuner.policy import Policy
 
 
 class RunFolder:
-    """`runs/<name>/`: `config.yaml`, `study.db`, `candidates/`, `selection/`, `test/`, `front/`, `report/`."""
+    """`runs/<name>/`: `config.yaml`, `study.db`, `candidates/`, `selection/`, `test/`, `front/`, `report/`.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Attributes:
+        path: the run, with the records of all that was judged.
+        results: where what follows from them goes: policy, front, report and notes. The run itself, but for a later
+            choice.
+    """
+
+    def __init__(self, path: Path, results: Path | None = None) -> None:
+        self.path, self.results = path, results or path
 
     @classmethod
     def create(cls, path: Path, config: Mapping[str, Any]) -> RunFolder:
@@ -42,6 +48,20 @@ class RunFolder:
             raise SearchError(f"{path} holds no run to resume; {there}")
         return cls(path)
 
+    @classmethod
+    def find_run(cls, name: str, runs: Path) -> RunFolder:
+        """An existing run by its folder, or by its name under `runs`."""
+        return cls.reopen(Path(name) if (Path(name) / "config.yaml").is_file() else runs / name)
+
+    def later_choice(self, name: str) -> RunFolder:
+        """The same records, with a place of its own for what is chosen from them under other budgets."""
+        return RunFolder(self.path, self.path / "select" / name)
+
+    @property
+    def name(self) -> str:
+        """The run's name; of a later choice `<run>/select/<name>`."""
+        return self.results.relative_to(self.path.parent).as_posix()
+
     def config(self) -> dict[str, Any]:
         """What the run was started with."""
         return dict(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
@@ -58,20 +78,28 @@ class RunFolder:
         write_atomically(self.path / part / f"{policy.hash}.json", json.dumps(content))
 
     def find(self, part: str, policy_hash: str) -> tuple[Policy, Evaluation] | None:
-        """What `save` kept, if it did."""
+        """What `save` kept, if it did.
+
+        Raises:
+            SearchError: it was written by another version.
+        """
         path = self.path / part / f"{policy_hash}.json"
         if not path.is_file():
             return None
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Policy.model_validate(content["policy"]), Evaluation.from_json(content["evaluation"])
+        try:
+            return Policy.model_validate(content["policy"]), Evaluation.from_json(content["evaluation"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SearchError(f"{path} was written by another version of this program; start a new run") from error
 
     def note(self, name: str, content: Mapping[str, Any]) -> None:
         """Keeps a small JSON file of facts, such as the environment."""
-        write_atomically(self.path / f"{name}.json", json.dumps(dict(content), indent=2))
+        self.results.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.results / f"{name}.json", json.dumps(dict(content), indent=2))
 
     def noted(self, name: str) -> dict[str, Any]:
         """What `note` kept; empty if nothing."""
-        path = self.path / f"{name}.json"
+        path = self.results / f"{name}.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from scipy.stats import rankdata
@@ -12,10 +13,14 @@ TIE = 0.001  # a tenth of a point: about one word in the few hundred that a boun
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats in both coordinates (lower is better); of equal points the first."""
+    """Indices of the points that no other beats in both coordinates (lower is better); of equal points the first.
+
+    A point with nan, of a trial that was not decoded, is never among them.
+    """
     kept: list[int] = []
     best = float("inf")
-    for index in sorted(range(len(points)), key=lambda i: (points[i][1], points[i][0], i)):
+    known = [index for index, point in enumerate(points) if not any(map(math.isnan, point))]
+    for index in sorted(known, key=lambda i: (points[i][1], points[i][0], i)):
         if points[index][0] < best:
             best = points[index][0]
             kept.append(index)
@@ -23,19 +28,19 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def best_quality(trials: Sequence[TrialResult], cost: str) -> TrialResult | None:
-    """The feasible trial of the best quality, the cheaper of equal ones."""
-    feasible = [trial for trial in trials if trial.feasible]
+    """The feasible and decoded trial of the best quality, the cheaper of equal ones."""
+    feasible = [trial for trial in trials if trial.feasible and trial.decoded]
     return min(feasible, key=lambda trial: (trial.difference, trial.costs[cost]), default=None)
 
 
 def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[TrialResult]:
-    """The `count` feasible trials that do best by errors and by drift together (the sum of both ranks), the cheaper of
-    equal ones first.
+    """The `count` feasible and decoded trials that do best by errors and by drift together (the sum of both ranks), the
+    cheaper of equal ones first.
 
     Not the front alone: what is best on the search split is partly luck, so the runners-up get their chance, and the
     front's cheap end is of no use to someone whose budget is kept already.
     """
-    left = [trial for trial in trials if trial.feasible and trial.repeats is None]
+    left = [trial for trial in trials if trial.feasible and trial.decoded and trial.repeats is None]
     ranks = rankdata([trial.difference for trial in left]) + rankdata([trial.drift for trial in left])
     order = sorted(zip(ranks, left, strict=True), key=lambda one: (one[0], one[1].costs[cost]))
     return [trial for _, trial in order[:count]]

@@ -10,6 +10,8 @@ from typing import Any
 
 from tuner.errors import SearchError
 from tuner.evaluate.costing import COSTS
+from tuner.search.agreement import judged_by
+from tuner.tasks import base
 
 SAMPLERS = ("auto", "gp", "tpe", "nsga2", "random")
 
@@ -21,6 +23,7 @@ class Settings:
     model: str
     budgets: Mapping[str, float]
     task: str = "asr"
+    metric: str | None = None  # the task's own, or "agreement" with the baseline, which needs no texts
     dataset: str | None = None
     dataset_config: str | None = None
     split: str | None = None
@@ -36,6 +39,7 @@ class Settings:
     sampler: str = "auto"
     solve: bool = True  # the last threshold for the budget, where the space allows it
     seed: int = 0
+    start_from: tuple[str, ...] = ()  # policies and run folders whose policies are judged beside the presets
     tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
     finalists: int = 8
     min_audio_tokens: int | None = None  # shorter audio is left alone; measured where it is not given
@@ -43,6 +47,7 @@ class Settings:
     dtype: str = "auto"
     attn_implementation: str | None = None
     batch_size: int = 16
+    memory: float = 4.0  # GB of the computer's, for the encoded audio that a search keeps; the rest goes to the disk
     trust_remote_code: bool = False
     run: str | None = None
     runs: Path = field(default=Path("runs"))
@@ -58,6 +63,7 @@ class Settings:
                 raise SearchError(f"budget {name!r} is not known; a budget bounds one of {', '.join(COSTS)}")
             if not 0 < budget <= 1:
                 raise SearchError(f"budget {name}={budget}: expected a ratio to the baseline, above 0 and at most 1")
+        judged_by(self.metric, base.get(self.task))
         if self.sampler not in SAMPLERS:
             raise SearchError(f"sampler {self.sampler!r} is not known; expected one of {', '.join(SAMPLERS)}")
         for name, value in {"trials": self.trials, "finalists": self.finalists, "batch size": self.batch_size}.items():
@@ -93,6 +99,7 @@ class Settings:
         names = {one.name for one in fields(cls)}
         kept = {name: value for name, value in config.items() if name in names}
         kept |= {name: Path(kept[name]) for name in ("runs", "policies") if name in kept}
+        kept |= {"start_from": tuple(kept.get("start_from", ()))}
         return cls(**(kept | dict(given)))
 
     def to_plain(self) -> dict[str, Any]:

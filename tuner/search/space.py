@@ -157,9 +157,7 @@ class SearchSpace(_Strict):
 
     def position_of(self, params: Given) -> Position:
         """The position rule for given parameter values; without one the first that there is."""
-        if isinstance(self.position, PositionChoices):
-            return cast(Position, params.get("position", self.position.choices[0]))
-        return self.position
+        return cast(Position, params.get("position", self._positions[0]))
 
     def identity(self, layers: int) -> Params | None:
         """The parameters that switch everything off, None where the space cannot."""
@@ -171,11 +169,14 @@ class SearchSpace(_Strict):
         params = {name: self._strong(name, d) for name, d in self._free(layers)}
         return self.sites_of(params, layers)
 
-    def express(self, sites: tuple[MergeSite, ...], layers: int) -> Params | None:
-        """The parameters that draw exactly these sites, None where the space does not hold them."""
+    def express(self, sites: tuple[MergeSite, ...], position: Position, layers: int) -> Params | None:
+        """The parameters that draw exactly these sites and that rule, None where the space does not hold them."""
         free = self.distributions(layers)
+        if position not in self._positions:
+            return None
         for slots in combinations(range(len(self.sites)), len(sites)):
             params: Params = {name: _off(distribution) for name, distribution in free.items()}
+            params.update({"position": position} if "position" in free else {})
             for slot, site in zip(slots, sites, strict=True):
                 values = {"layer": site.layer, "threshold": site.threshold, "window": site.window}
                 params.update({f"{key}.{slot}": value for key, value in values.items() if f"{key}.{slot}" in free})
@@ -183,6 +184,10 @@ class SearchSpace(_Strict):
             if inside and self.sites_of(params, layers) == sites:
                 return params
         return None
+
+    @property
+    def _positions(self) -> tuple[Position, ...]:
+        return self.position.choices if isinstance(self.position, PositionChoices) else (self.position,)
 
     def _strong(self, name: str, distribution: BaseDistribution) -> float | int | str:
         if isinstance(distribution, CategoricalDistribution):

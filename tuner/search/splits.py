@@ -10,6 +10,7 @@ from tuner.data.splits import divide, refuse_test
 from tuner.data.utterances import UtteranceSet
 from tuner.errors import DataError
 from tuner.loading import LoadedModel
+from tuner.search.agreement import AGREEMENT
 from tuner.search.settings import Settings
 
 
@@ -45,6 +46,7 @@ def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
             config=settings.dataset_config,
             split=split,
             max_bad=settings.max_bad,
+            need_text=settings.metric != AGREEMENT,
             limit=settings.limit,
             max_seconds=window_seconds(loaded.processor),
         )

@@ -9,19 +9,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import SearchError
+from tuner.search.samplers import make_sampler
 from tuner.search.space import Params
 
 log = logging.getLogger(__name__)
 
 NAME = "search"
 HEARTBEAT, GRACE = 60, 240  # seconds; a trial may take minutes, a shorter grace would declare it dead while it lives
-GP_TRIALS = 120  # beyond so many trials TPE's cheap suggestions win over GP's cubic ones
-STARTUP = 12
 
 
 def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler: str, trials: int) -> optuna.Study:
@@ -48,21 +46,6 @@ def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler
         raise SearchError(f"this run cannot be resumed, it was made for another {details}. Start a new run instead")
     study.sampler = make_sampler(sampler, trials, seed + len(study.trials))
     return study
-
-
-def make_sampler(name: str, trials: int, seed: int) -> BaseSampler:
-    """The sampler by name; `auto` is GP for short searches and TPE beyond."""
-    if name == "auto":
-        name = "gp" if trials <= GP_TRIALS else "tpe"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if name == "gp":
-            return GPSampler(seed=seed, n_startup_trials=STARTUP)
-        if name == "tpe":
-            return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP)
-        if name == "nsga2":
-            return NSGAIISampler(seed=seed, population_size=12)
-        return RandomSampler(seed=seed)
 
 
 def claim(trial: optuna.Trial) -> None:

@@ -7,18 +7,19 @@ import time
 from dataclasses import replace
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
-from tuner.errors import SearchError
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search import selection, study
-from tuner.search.context import BASELINE, Context
-from tuner.search.drift import Drift
+from tuner.search.context import Context
+from tuner.search.drift import drift
 from tuner.search.interrupt import CtrlC
-from tuner.search.judge import Judge, Verdict
 from tuner.search.outcome import TrialResult
-from tuner.search.proposal import Proposals
+from tuner.search.proposal import Proposal, Proposals
+from tuner.search.race import Race
+from tuner.search.recorded import FINISHED, finished, record_of, result, with_front
+from tuner.search.samplers import ESTIMATE
 from tuner.search.space import Params
 from tuner.tracking import Tracker
 
@@ -31,11 +32,10 @@ HOPELESS = 0.1  # nats a word: beyond it one policy is as bad as another
 class Trials:
     """Runs trials and remembers their results, those of an earlier process included."""
 
-    def __init__(self, context: Context, judge: Judge, opened: optuna.Study, tracker: Tracker) -> None:
-        self.context, self.judge, self.study, self.tracker = context, judge, opened, tracker
-        self.drift = Drift(context.evaluator, context.baseline, judge.baseline)
-        self.proposals = Proposals(context, judge, solve=context.settings.solve)
-        self.known = {BASELINE: context.baseline, **context.presets}
+    def __init__(self, context: Context, proposals: Proposals, opened: optuna.Study, tracker: Tracker) -> None:
+        self.context, self.proposals, self.study, self.tracker = context, proposals, opened, tracker
+        self.drafted, self.judge = proposals.drafted, proposals.judge
+        self.race = Race(context.settings.finalists)
         self.results: list[TrialResult] = []
         self.interrupted = False
         self._ctrl_c = CtrlC()
@@ -48,8 +48,8 @@ class Trials:
         study.recover(self.study)
         inside, outside = self._known_policies()
         study.enqueue_fixed(self.study, inside)
-        for trial in self.study.get_trials(states=(TrialState.COMPLETE,)):
-            self._keep(self._of_trial(trial))
+        for trial in finished(self.study):
+            self._keep(*self._of_trial(trial))
             self.tracker.trial(self.results[-1])  # in case the process died before it could
         self.context.watcher.stage("trials", self.context.settings.trials)
         self.context.watcher.advance(len(self.results))
@@ -58,9 +58,8 @@ class Trials:
             with self._ctrl_c:
                 for place, (label, policy) in enumerate(outside):
                     with self._ctrl_c.heard():
-                        evaluation = self.context.evaluate("candidates", policy, self.context.evaluator)
-                        drift = self.drift.of(policy)
-                    self._announce(self._result(-1 - place, label, policy, evaluation, drift))
+                        evaluation = self._judged(Proposal(policy), known=True)
+                    self._announce(result(self.judge, -1 - place, label, policy, evaluation), evaluation)
                 if left > 0:
                     timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
                     self.study.optimize(self._objective, n_trials=left, timeout=timeout, callbacks=[self._ended])
@@ -79,7 +78,7 @@ class Trials:
         """
         inside: list[tuple[str, Params]] = []
         outside: list[tuple[str, Policy]] = []
-        for label, policy in self.known.items():
+        for label, policy in self.context.known.items():
             params = self.proposals.known_params(policy)
             if params is None:
                 outside.append((label, policy))
@@ -90,65 +89,72 @@ class Trials:
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
         with self._ctrl_c.heard():
             study.claim(trial)
-            policy = self.proposals.draw(trial, self.known.get(trial.user_attrs.get("label", "")))
-            verdict = self.judge.verdict(self.context.evaluate("candidates", policy, self.context.evaluator))
-            drift = self.drift.of(policy)
-        for name, budget in self.context.settings.budgets.items():
-            trial.set_constraint(name, verdict.bounds[name] / budget - 1)  # relative, so that all count alike
-        trial.set_user_attr("policy", policy.hash)
-        trial.set_user_attr("drift", drift)
-        return self._for_sampler(verdict, drift)
+            known = self.context.known.get(trial.user_attrs.get("label", ""))
+            proposal = self.proposals.draw(trial, known)
+            evaluation = self._judged(proposal, known=known is not None)
+        for name, excess in self.judge.constraints(evaluation).items():
+            trial.set_constraint(name, excess)
+        trial.set_user_attr("policy", proposal.policy.hash)
+        trial.set_user_attr("ties", evaluation.ties)
+        values = self._for_sampler(evaluation)
+        if not self._is_whole(evaluation):
+            trial.set_user_attr(ESTIMATE, values)
+            raise optuna.TrialPruned
+        return values
 
-    def _for_sampler(self, verdict: Verdict, drift: float) -> tuple[float, float]:
+    def _judged(self, proposal: Proposal, known: bool) -> Evaluation:
+        """The evaluation of a policy, each once. It is decoded where its answers can matter: where it is `known` from
+        the start, or keeps the budgets and is not hopeless."""
+        policy, folder = proposal.policy, self.context.folder
+        found = folder.find("candidates", policy.hash)
+        if found is not None and (found[1].decoded or not known):
+            return found[1]
+        look = self.drafted.look(policy, proposal.begun, None if known else self._is_out)
+        evaluation = look.evaluation
+        if known or (
+            self._is_whole(evaluation)
+            and self.judge.verdict(evaluation).feasible
+            and drift(evaluation, self.judge.baseline) < HOPELESS
+        ):
+            evaluation = self.drafted.decode(look)
+        folder.save("candidates", policy, evaluation)
+        return evaluation
+
+    def _is_out(self, partial: Evaluation) -> bool:
+        return self.race.is_out(partial, self.judge.costs(partial)[0][self._cost])
+
+    def _for_sampler(self, evaluation: Evaluation) -> tuple[float, float]:
         """Quality and cost as the sampler sees them, flat where no policy is wanted: so it looks near the budget and
         among usable policies instead of tracing the whole front down to gibberish. Results keep the true values.
 
         Costs of policies that spend the budget differ by the step of a threshold: no reason to prefer one.
         """
         floor = self.context.settings.budgets[self._cost] * (1 if self.proposals.spends_all else FOCUS)
-        return min(drift, HOPELESS), max(verdict.costs[self._cost], floor)
+        costs = self.judge.costs(evaluation)[0]
+        return min(drift(evaluation, self.judge.baseline), HOPELESS), max(costs[self._cost], floor)
 
     def _ended(self, _: optuna.Study, trial: FrozenTrial) -> None:
-        if trial.state == TrialState.COMPLETE:
-            self._announce(self._of_trial(trial))
+        if trial.state in FINISHED:
+            self._announce(*self._of_trial(trial))
             self.context.watcher.advance()
 
-    def _of_trial(self, trial: FrozenTrial) -> TrialResult:
-        found = self.context.folder.find("candidates", trial.user_attrs["policy"])
-        if found is None:
-            raise SearchError(
-                f"{self.context.folder.path}: the record of trial {trial.number} is gone from candidates/; "
-                "restore it or start a new run"
-            )
-        return self._result(trial.number, trial.user_attrs.get("label", ""), *found, trial.user_attrs["drift"])
+    def _of_trial(self, trial: FrozenTrial) -> tuple[TrialResult, Evaluation]:
+        policy, evaluation = record_of(self.context.folder, trial)
+        return result(self.judge, trial.number, trial.user_attrs.get("label", ""), policy, evaluation), evaluation
 
-    def _result(self, number: int, label: str, policy: Policy, evaluation: Evaluation, drift: float) -> TrialResult:
-        verdict = self.judge.verdict(evaluation)
-        return TrialResult(
-            number=number,
-            policy=policy,
-            label=label,
-            quality=evaluation.quality,
-            difference=verdict.difference.value,
-            costs=verdict.costs,
-            feasible=verdict.feasible,
-            on_front=False,
-            seconds=evaluation.wall_seconds,
-            repeats=next((one.number for one in self.results if one.policy.hash == policy.hash), None),
-            drift=drift,
-        )
-
-    def _announce(self, result: TrialResult) -> None:
-        self._keep(result)
+    def _announce(self, found: TrialResult, evaluation: Evaluation) -> None:
+        self._keep(found, evaluation)
         self.tracker.trial(self.results[-1])
         self.context.watcher.trial(self.results[-1], selection.best_quality(self.results, self._cost))
 
-    def _keep(self, result: TrialResult) -> None:
-        results = [*self.results, result]
-        candidates = [one for one in results if one.feasible and one.repeats is None]
-        places = selection.front([(one.difference, one.costs[self._cost]) for one in candidates])
-        numbers = {candidates[place].number for place in places}
-        self.results = [replace(one, on_front=one.number in numbers) for one in results]
+    def _keep(self, found: TrialResult, evaluation: Evaluation) -> None:
+        repeats = next((one.number for one in self.results if one.policy.hash == found.policy.hash), None)
+        if found.feasible and repeats is None and self._is_whole(evaluation):
+            self.race.finished(evaluation, found.costs[self._cost])
+        self.results = with_front([*self.results, replace(found, repeats=repeats)], self._cost)
+
+    def _is_whole(self, evaluation: Evaluation) -> bool:
+        return len(evaluation.records) == len(self.judge.baseline.records)
 
     @property
     def _cost(self) -> str:

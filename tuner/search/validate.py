@@ -32,7 +32,10 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
     judge, judgements = _judge(context, "selection", evaluator, labelled)
     best = selection.choose(judgements, cost)
     if best is None:
-        log.warning("no finalist kept the budget on the selection split; search with a slightly lower budget")
+        if any(one.within_budget for one in judgements):
+            log.warning("every finalist within the budget loops on the selection split; search with a higher budget")
+        else:
+            log.warning("no finalist kept the budget on the selection split; search with a slightly lower budget")
         return judgements, None
     sparing = spare_short_audio(context, judge, best)
     judgements = [sparing if one is best else one for one in judgements]

@@ -180,6 +180,7 @@ class Tracker:
             "trial": str(number),
             "label": result.label,
             "policy_hash": policy.hash,
+            "decoded": _yes(result.decoded),
             "feasible": _yes(result.feasible),
             "on_front": _yes(result.on_front),
             **({} if result.repeats is None else {"repeats": str(result.repeats)}),
@@ -189,6 +190,8 @@ class Tracker:
             params |= {f"site{index}.{name}": getattr(site, name) for name in ("layer", "threshold", "window")}
         metrics = {
             "quality": result.quality,
+            "clamped": result.clamped,
+            "broken": result.broken,
             "difference": result.difference,
             "drift": result.drift,
             "seconds": result.seconds,
@@ -215,10 +218,15 @@ class Tracker:
         for judged in outcome.judgements:
             if judged.policy.hash == chosen:
                 interval = {"difference_low": judged.ci95[0], "difference_high": judged.ci95[1]}
-                quality = {"quality": judged.quality, "baseline": judged.baseline, "difference": judged.difference}
+                quality = {
+                    "quality": judged.quality,
+                    "clamped": judged.clamped,
+                    "baseline": judged.baseline,
+                    "difference": judged.difference,
+                }
                 every = {**quality, **interval, **judged.costs, "broken": judged.broken}
                 values |= {f"{allowed_name(judged.split)}/{allowed_name(name)}": value for name, value in every.items()}
-        tags = {"chosen_policy": chosen, "interrupted": _yes(outcome.interrupted)}
+        tags = {"chosen_policy": chosen, "metric": outcome.metric, "interrupted": _yes(outcome.interrupted)}
         log_all(self._client, str(self.run_id), metrics=values, tags=tags)
 
     def _call(self, what: str, call: Callable[[], Any]) -> bool:

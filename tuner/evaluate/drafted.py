@@ -1,0 +1,201 @@
+"""One policy over a set of utterances, exactly as by `generate()` and nearly at the price of one prefill.
+
+What the baseline said is a draft: one pass over prompt and draft shows at every token at once whether a candidate would
+have said the same (as speculative decoding does, https://arxiv.org/abs/2211.17192). Only where it would not, and from
+there on, tokens are decoded one by one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from tuner.data.batches import batches
+from tuner.data.prompts import decode
+from tuner.data.utterances import Utterance
+from tuner.errors import ModelError
+from tuner.evaluate.answers import ends_of, greedily, until_end
+from tuner.evaluate.begun import Begun
+from tuner.evaluate.evaluator import Evaluator, ids_of
+from tuner.evaluate.forced import Verdict
+from tuner.evaluate.halving import Batch, in_batches
+from tuner.evaluate.heard import Heard
+from tuner.evaluate.keep import Keep
+from tuner.evaluate.passes import Passes
+from tuner.evaluate.records import Evaluation, UtteranceRecord
+from tuner.evaluate.retention import Retention, Similarities
+from tuner.evaluate.start import stopped_at
+from tuner.evaluate.ties import Margins
+from tuner.policy import Policy
+from tuner.runtime.affinity import similarities
+from tuner.runtime.apply import Entered, PrefillLengths
+from tuner.runtime.forward import main_stream
+
+
+@dataclass(frozen=True)
+class Look:
+    """A candidate after its pass: lengths and nats, and of each utterance what is known of its answer."""
+
+    policy: Policy
+    evaluation: Evaluation
+    verdicts: Mapping[str, Verdict] = field(repr=False)
+
+
+class Drafted:
+    """Judges candidates on one set of utterances, always in the same batches.
+
+    Where a model takes no audio that was encoded before, or has rules for choosing tokens that cannot be asked about a
+    draft, the pass still tells lengths and nats, and answers come from the plain evaluator.
+
+    Args:
+        plain: evaluates by `generate()` alone.
+        identity: the policy without sites.
+        baseline: what the plain evaluator found for it.
+        rungs: shares of the utterances after which a candidate may be given up, ascending.
+        keep: where the encoder's output and the baseline's states are kept.
+        progress: is told twice of each batch's size: when its audio is encoded, and when the baseline's answers are.
+
+    Attributes:
+        baseline: as given, with the nats of its own answers.
+    """
+
+    def __init__(
+        self,
+        plain: Evaluator,
+        identity: Policy,
+        baseline: Evaluation,
+        rungs: Sequence[float] = (),
+        keep: Keep | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._plain, self._loaded = plain, plain.loaded
+        self._passes = Passes(plain, identity, baseline, rungs, keep or Keep(plain.loaded.device), progress)
+        nats = self._passes.nats
+        self.baseline = replace(baseline, records=tuple(replace(one, nats=nats[one.id]) for one in baseline.records))
+
+    def evaluate(self, policy: Policy) -> Evaluation:
+        """What `policy` says, and what it costs."""
+        return self.decode(self.look(policy))
+
+    def look(
+        self, policy: Policy, begun: Begun | None = None, give_up: Callable[[Evaluation], bool] | None = None
+    ) -> Look:
+        """The pass over all prompts and drafts.
+
+        Args:
+            policy: the candidate.
+            begun: passes under the same sites but the last, to go on from.
+            give_up: is asked after each rung but the last, with all that is known then, whether to leave it at that.
+        """
+        began = time.perf_counter()
+        records: dict[str, UtteranceRecord] = {}
+        found: dict[str, Verdict] = {}
+        passes = self._passes
+        with policy.applied(self._loaded.model) as handle, torch.inference_mode():
+
+            def step(batch: Batch) -> None:
+                start = None if begun is None else begun.go_on(self._loaded.speech, handle, batch)
+                verdicts = passes.run(batch, policy, start)
+                lengths = passes.lengths(batch, handle.lengths)
+                for one, verdict, row in zip(batch, verdicts, lengths, strict=True):
+                    found[one.id] = verdict
+                    records[one.id] = UtteranceRecord.unanswered(one, *row, verdict.nats, len(passes.drafts[one.id]))
+
+            for rung in passes.rungs:
+                in_batches(rung, step, passes.split)
+                evaluation = self._undecoded(policy, records, began)
+                if give_up is not None and len(records) < len(passes.drafts) and give_up(evaluation):
+                    break
+        return Look(policy, replace(evaluation, ties=sum(one.ties for one in found.values())), found)
+
+    def decode(self, look: Look) -> Evaluation:
+        """The whole evaluation: only what differs from the baseline's answers is decoded, from where it differs on."""
+        began = time.perf_counter()
+        known = {record.id: record for record in look.evaluation.records}
+        if self._passes.heard is None:
+            plain = self._plain.evaluate(look.policy)
+            return replace(plain, records=tuple(replace(one, nats=known[one.id].nats) for one in plain.records))
+        answers, ties = self._completed(look, self._passes.heard)
+        texts = decode(self._loaded.processor, list(answers.values()), self._plain.task.transcribes)
+        said = dict(zip(answers, texts, strict=True))
+        records = tuple(
+            self._plain.scored(
+                one,
+                said[one.id],
+                answers[one.id],
+                (known[one.id].tokens, known[one.id].audio_tokens),
+                known[one.id].nats,
+            )
+            for one in self._plain.data.utterances
+        )
+        seconds = look.evaluation.wall_seconds + time.perf_counter() - began
+        return replace(
+            look.evaluation, records=records, wall_seconds=seconds, decoded=True, ties=look.evaluation.ties + ties
+        )
+
+    def begin(self, policy: Policy, layer: int, window: int) -> Begun:
+        """Passes under `policy`, all of whose sites are before `layer`, up to there: what a site of that window would
+        find at the layer. `look` can go on from them, as far as there was room to keep their states."""
+        began = time.perf_counter()
+        records: dict[str, UtteranceRecord] = {}
+        found: dict[str, Similarities] = {}
+        states: dict[tuple[str, ...], Entered] = {}
+        passes, layers = self._passes, self._loaded.speech.num_layers
+        with policy.applied(self._loaded.model) as handle, torch.inference_mode():
+            handle.watch(layer)
+
+            def step(batch: Batch) -> None:
+                with stopped_at(self._loaded.speech, layer):
+                    passes.run(batch, policy, until=layer)
+                entered = handle.entered
+                if entered is None:
+                    raise ModelError(f"{self._loaded.id}: nothing entered its decoder layer {layer}")
+                similar = similarities(main_stream(entered.hidden), window).cpu()
+                lengths = passes.lengths(batch, PrefillLengths.of(entered.begun, layers))
+                for one, alike, free, row in zip(batch, similar, entered.tokens.mergeable.cpu(), lengths, strict=True):
+                    found[one.id] = Similarities(alike, free)
+                    records[one.id] = UtteranceRecord.unanswered(one, *row, generated=len(passes.drafts[one.id]))
+                if passes.has_room(entered.hidden.nbytes + sum(one.hidden.nbytes for one in states.values())):
+                    states[ids_of(batch)] = entered
+
+            for rung in passes.rungs:
+                in_batches(rung, step, passes.split)
+        return Begun(layer, Retention(self._undecoded(policy, records, began), found, layer), states)
+
+    def _completed(self, look: Look, heard: Heard) -> tuple[dict[str, list[int]], int]:
+        """Every utterance's answer, decoded from where it differs from the draft on; and how many ties were met."""
+        answers = {name: list(verdict.said) for name, verdict in look.verdicts.items()}
+        ends, ties = set(ends_of(self._loaded.model)), 0
+
+        def limit(one: Utterance) -> int:
+            return self._plain.task.max_new_tokens(one.seconds)
+
+        def step(batch: Batch) -> None:
+            nonlocal ties
+            begun = [answers[one.id] for one in batch]
+            inputs, margins = heard.inputs(batch, begun), Margins(self._passes.tie)
+            left = [limit(one) - len(answer) for one, answer in zip(batch, begun, strict=True)]
+            config = greedily(self._loaded.model, max(left))
+            with heard.placed(batch, inputs):
+                output = self._loaded.model.generate(**inputs, generation_config=config, logits_processor=[margins])
+            more = output[:, inputs["input_ids"].shape[1] :].tolist()
+            cut = [until_end(tokens, ends, most) for tokens, most in zip(more, left, strict=True)]
+            answers.update({one.id: [*answers[one.id], *tokens] for one, tokens in zip(batch, cut, strict=True)})
+            ties += margins.ties([len(tokens) for tokens in cut])
+
+        open_ended = [
+            one
+            for one in self._plain.data.utterances
+            if answers[one.id][-1] not in ends and len(answers[one.id]) < limit(one)
+        ]
+        with look.policy.applied(self._loaded.model), torch.inference_mode():
+            in_batches(batches(open_ended, self._plain.batch_size), step, self._passes.split)
+        return answers, ties
+
+    def _undecoded(self, policy: Policy, records: Mapping[str, UtteranceRecord], began: float) -> Evaluation:
+        """What is known so far, in the split's order."""
+        ordered = tuple(records[one.id] for one in self._plain.data.utterances if one.id in records)
+        return Evaluation(policy.hash, self._plain.data.split, ordered, time.perf_counter() - began, decoded=False)

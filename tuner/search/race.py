@@ -1,0 +1,42 @@
+"""When a candidate cannot matter any more: enough others are surely better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from scipy.stats import ttest_rel
+
+from tuner.evaluate.records import Evaluation
+from tuner.search.drift import nats
+
+RUNGS = (0.25, 0.5)  # shares of the search split after which a candidate is compared
+LEVEL = 0.005  # the risk, in each comparison, of calling a better one that is not
+SLACK = 0.01  # of the baseline's cost: policies that spend the same budget differ by the step of a threshold
+
+
+@dataclass
+class Race:
+    """Compares a candidate with those that ran to the end, utterance by utterance.
+
+    Only the best few of a search are judged again. A candidate is out when as many as that, each no dearer, find the
+    baseline's answers likelier on the same utterances than it does: a paired t-test each, one-sided.
+
+    Args:
+        places: how many get into the final.
+    """
+
+    places: int
+    _runners: list[tuple[float, Evaluation]] = field(default_factory=list)
+
+    def finished(self, evaluation: Evaluation, cost: float) -> None:
+        """Takes note of a feasible candidate that heard everything."""
+        self._runners.append((cost, evaluation))
+
+    def is_out(self, partial: Evaluation, cost: float) -> bool:
+        """Whether a candidate of that cost, which heard some of the utterances, may be left at that."""
+        rivals = [evaluation.like(partial) for dearness, evaluation in self._runners if dearness <= cost + SLACK]
+        if len(rivals) < self.places:
+            return False
+        own = nats(partial)
+        better = sum(ttest_rel(own, nats(rival), alternative="greater").pvalue < LEVEL for rival in rivals)
+        return bool(better >= self.places)
