@@ -7,17 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import DynamicCache
 
 from tuner import loading
-from tuner.data.batches import prepare
 from tuner.data.sources import load
 from tuner.errors import ModelError
 from tuner.evaluate.costing import Costing, ratios
 from tuner.evaluate.encoded import Encoded
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.records import Evaluation
-from tuner.evaluate.retention import Retention
 from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.tasks.asr import TASK
@@ -51,13 +48,10 @@ def test_an_encoder_that_runs_once_changes_nothing(loaded: LoadedModel) -> None:
     policies = [Policy.for_model(loaded.model, sites) for sites in ((), SITES, SITES[:1])]
     try:
         remembered = [once.evaluate(policy).records for policy in policies]
-        similar = once.similarities(policies[2], 5, 3)[1]
     finally:
         hook.remove()
     assert len(runs) == 2  # batches
     assert remembered == [plain.evaluate(policy).records for policy in policies]
-    for name, expected in plain.similarities(policies[2], 5, 3)[1].items():
-        torch.testing.assert_close(similar[name].similar, expected.similar, rtol=0, atol=0)
     assert "forward" not in vars(loaded.model.model.audio_tower)
 
 
@@ -77,22 +71,6 @@ def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:
     np.testing.assert_array_equal(whole["kv_cache"], prefill["kv_cache"])
     found = ratios(whole, costing.count(identity))
     assert 0 < found["prefill_flops_audio"] < found["prefill_flops"] < found["end_to_end_flops"] < 1
-
-
-@pytest.mark.parametrize("before", [(), SITES[:1]], ids=["nothing", "the input"])
-@pytest.mark.parametrize("window", [1, 3])
-def test_one_prefill_tells_what_a_further_site_keeps_at_any_threshold(
-    loaded: LoadedModel, before: tuple[MergeSite, ...], window: int
-) -> None:
-    judge = evaluator(loaded, 4)
-    retention = Retention(*judge.similarities(Policy.for_model(loaded.model, before), 5, window), layer=5)
-    lengths = set()
-    for threshold in (0.5, 0.7, 0.85, 0.97):
-        further = MergeSite(layer=5, threshold=threshold, window=window)
-        measured = judge.prefill(Policy.for_model(loaded.model, (*before, further)))
-        assert retention.at(threshold).records == measured.records
-        lengths.add(measured.records[0].tokens)
-    assert len(lengths) > 1  # the thresholds differ in what they keep
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,23 +101,3 @@ def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeyp
 def test_records_survive_a_file(loaded: LoadedModel) -> None:
     evaluation = evaluator(loaded, 4).evaluate(Policy.for_model(loaded.model))
     assert Evaluation.from_json(evaluation.to_json()) == evaluation
-
-
-def test_surprise_is_minus_the_log_likelihood_of_an_answer_and_its_end(loaded: LoadedModel) -> None:
-    speech = load("reference", split="search", limit=4)
-    answers = {one.id: one.text or "" for one in speech.utterances}
-    policy = Policy.for_model(loaded.model, SITES)
-    together = Evaluator(loaded, TASK, speech, 4).surprise(policy, answers)
-    model, processor = loaded.model, loaded.processor
-    for one in speech.utterances:
-        inputs = prepare(processor, [one], TASK.prompt)
-        cache, total = DynamicCache(config=model.config), 0.0
-        with policy.applied(model), torch.inference_mode():
-            last = model(**inputs, past_key_values=cache, use_cache=True).logits[0, -1]
-            for token in processor.tokenizer.encode(answers[one.id], add_special_tokens=False):
-                total -= float(last.log_softmax(-1)[token])
-                mask = torch.ones(1, cache.get_seq_length() + 1, dtype=torch.long)
-                step = model(input_ids=torch.tensor([[token]]), attention_mask=mask, past_key_values=cache)
-                last = step.logits[0, -1]
-            total -= float(last.log_softmax(-1)[model.generation_config.eos_token_id])
-        assert together[one.id] == pytest.approx(total, abs=1e-3)

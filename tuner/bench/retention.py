@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import optuna
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from tuner import loading
-from tuner.bench.write import environment
-from tuner.data import sources
-from tuner.data.prompts import window_seconds
+from tuner.bench.study import Page, load, study_options
 from tuner.errors import TunerError
 from tuner.evaluate.bands import LAGS, Bands
 from tuner.evaluate.costing import Costing
@@ -30,7 +20,7 @@ from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.predictor import Predictor
 from tuner.evaluate.records import Evaluation
 from tuner.loading import LoadedModel
-from tuner.options import PATH, console, model_options, start_logging
+from tuner.options import console, start_logging
 from tuner.policy import MergeSite, Policy
 from tuner.report.calls import CallProgress
 from tuner.search.space import SearchSpace
@@ -118,30 +108,14 @@ def errors(compared: Sequence[Compared]) -> dict[str, list[float]]:
     return found
 
 
-def table(compared: Sequence[Compared], look: box.Box) -> Table:
+def page(compared: Sequence[Compared]) -> Page:
     """A row for each space and thing that was predicted."""
-    made = Table(box=look)
-    for number, title in enumerate(HEAD):
-        made.add_column(title, justify="left" if number < 2 else "right")
+    rows = []
     for space in dict.fromkeys(one.space for one in compared):
         for what, off in errors([one for one in compared if one.space == space]).items():
             mean, worst, bias = np.abs(off).mean(), max(off, key=abs), np.mean(off)
-            made.add_row(space, what, str(len(off)), f"{mean:.2f}", f"{worst:+.2f}", f"{bias:+.2f}")
-    return made
-
-
-def write(compared: Sequence[Compared], settings: dict[str, Any], facts: dict[str, str], folder: Path) -> None:
-    """Writes retention.json and retention.md; the folder is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    plain = [{**asdict(one), "sites": [site.model_dump() for site in one.sites]} for one in compared]
-    content = {"settings": settings, "environment": facts, "policies": plain}
-    (folder / "retention.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
-    page = Console(file=StringIO(), width=120)
-    page.print(table(compared, box.MARKDOWN))
-    rows = page.file.getvalue().strip()  # type: ignore[attr-defined]  # the StringIO above
-    device = f"{facts['device']}, {facts['threads']} threads, {facts['dtype']}, torch {facts['torch']}."
-    parts = ["# Predicted retention", f"`{settings['command']}`", device, rows, speeds(compared), NOTE]
-    (folder / "retention.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+            rows.append([space, what, str(len(off)), f"{mean:.2f}", f"{worst:+.2f}", f"{bias:+.2f}"])
+    return Page("Predicted retention", HEAD, rows, (speeds(compared), NOTE), left=2)
 
 
 def speeds(compared: Sequence[Compared]) -> str:
@@ -154,46 +128,33 @@ def speeds(compared: Sequence[Compared]) -> str:
 
 
 @click.command()
-@model_options
+@study_options
 @click.option("--space", "spaces", multiple=True, default=("triple",), show_default=True, help="Repeatable.")
 @click.option("--policies", type=click.IntRange(1), default=100, show_default=True, help="Random ones of each space.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--dataset", default="reference", show_default=True, help="As for `tune`.")
-@click.option("--split", default="search", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="Use only the first utterances.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--out", type=PATH, help="Folder for the results.  [default: runs/bench/retention-NAME-DATE]")
 def main(
-    model: str | None,
-    device: str | None,
-    dtype: str,
-    attn_implementation: str | None,
-    trust_remote_code: bool,
     verbose: bool,
     spaces: tuple[str, ...],
+    policies: int,
+    seed: int,
+    batch_size: int,
     out: Path | None,
-    **plan: Any,
+    **speech: Any,
 ) -> None:
     """Predicts what random policies keep of the audio, and measures it."""
     start_logging(verbose)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         drawn_from = [SearchSpace.load(space) for space in spaces]
-        loaded = loading.load(model or "reference", device, dtype, attn_implementation, trust_remote_code)
-        longest = window_seconds(loaded.processor)
-        data = sources.load(plan["dataset"], split=plan["split"], limit=plan["limit"], max_seconds=longest)
-        evaluator = Evaluator(loaded, TASK, data, plan["batch_size"], encode_once=True)
-        with CallProgress(console, plan["policies"] * len(spaces)) as progress:
-            compared = compare(evaluator, drawn_from, plan["policies"], plan["seed"], progress.advance)
+        loaded, data = load(**speech)
+        evaluator = Evaluator(loaded, TASK, data, batch_size, encode_once=True)
+        with CallProgress(console, policies * len(spaces)) as progress:
+            compared = compare(evaluator, drawn_from, policies, seed, progress.advance)
     except TunerError as error:
         raise click.ClickException(str(error)) from error
-    command = shlex.join(["python", "-m", "tuner.bench.retention", *sys.argv[1:]])
-    settings = {"command": command, "date": time.strftime("%Y-%m-%d"), "lags": LAGS, "spaces": spaces, **plan}
-    console.print(table(compared, box.SIMPLE_HEAD))
-    console.print(speeds(compared), highlight=False, soft_wrap=True)
-    folder = out or Path("runs") / "bench" / f"retention-{loaded.short_name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    write(compared, settings, environment(loaded), folder)
-    console.print(f"\nresults  {folder}", highlight=False, soft_wrap=True)
+    settings = {"spaces": spaces, "policies": policies, "seed": seed, "batch_size": batch_size, "lags": LAGS, **speech}
+    found = [{**asdict(one), "sites": [site.model_dump() for site in one.sites]} for one in compared]
+    page(compared).show("retention", loaded, settings, found, out)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import tempfile
 from collections.abc import Hashable
@@ -33,6 +34,7 @@ class Keep:
         self._left = {"device": room, "memory": limit}
         self._kept: dict[Hashable, Tensor | Path] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._numbers = itertools.count()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._kept
@@ -62,16 +64,6 @@ class Keep:
         """Whether so many bytes more would stay out of files."""
         return size <= sum(self._left.values())
 
-    def drop(self, key: Hashable) -> None:
-        """Lets go of a tensor."""
-        kept = self._kept.pop(key)
-        if isinstance(kept, Path):
-            kept.unlink(missing_ok=True)
-        else:
-            self._left["device" if kept.device == self.device and self.device.type != "cpu" else "memory"] += (
-                kept.nbytes
-            )
-
     def _takes(self, place: str, tensor: Tensor) -> bool:
         if tensor.nbytes > self._left[place]:
             return False
@@ -84,6 +76,6 @@ class Keep:
             log.info(
                 "what is kept of the audio has outgrown the memory given to it: the rest is in %s", self._folder.name
             )
-        path = Path(self._folder.name) / f"{len(list(Path(self._folder.name).iterdir()))}.pt"
+        path = Path(self._folder.name) / f"{next(self._numbers)}.pt"
         torch.save(tensor.cpu().clone(), path)
         return path

@@ -164,7 +164,8 @@ class Passes:
                 return None
             inputs = with_answers(plain.prepared(batch), answers, pad_of(model))
             self.tie = self._measured_tie(batch, inputs)
-            expected = verdicts(model, inputs, answers, self._ends, self.tie)
+            with plain.encoding(batch):
+                expected = verdicts(model, inputs, answers, self._ends, self.tie)
             try:
                 kept = heard.inputs(batch, answers)
                 with heard.placed(batch, kept):
@@ -188,8 +189,11 @@ class Passes:
         """From the baseline's logits for a batch's answers, step by step and in one pass over `inputs`."""
         model, lengths = self.loaded.model, [len(self.drafts[one.id]) for one in batch]
         config = greedily(model, max(lengths), output_logits=True, return_dict_in_generate=True)
-        steps = torch.stack(model.generate(**self.plain.prepared(batch), generation_config=config).logits, dim=1)
-        return tie_of(steps, logits_at_last(model, inputs, max(lengths) + 1)[0], lengths)
+        with self.plain.encoding(batch):
+            said = model.generate(**self.plain.prepared(batch), generation_config=config)
+        with self.plain.encoding(batch):
+            at_once, _ = logits_at_last(model, inputs, max(lengths) + 1)
+        return tie_of(torch.stack(said.logits, dim=1), at_once, lengths)
 
     def _in_rungs(self) -> list[list[Batch]]:
         if self.heard is None:

@@ -111,14 +111,14 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow([*header, "decoded", "feasible", "on_front", "seconds", "repeats"])
+        writer.writerow([*header, "ties", "decoded", "feasible", "on_front", "seconds", "repeats"])
         for trial in outcome.trials:
             policy = trial.policy
             sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
             qualities = (trial.quality, trial.clamped, trial.difference, trial.broken, trial.drift)
             values = [value if math.isfinite(value) else "" for value in qualities]
-            values += [trial.costs.get(name, "") for name in costs]
+            values += [*(trial.costs.get(name, "") for name in costs), trial.ties]
             flags = [str(flag).lower() for flag in (trial.decoded, trial.feasible, trial.on_front)]
             writer.writerow([trial.number, trial.label, *behaviour, *values, *flags, trial.seconds, trial.repeats])
 
@@ -164,6 +164,7 @@ def settings(outcome: Outcome) -> dict[str, str]:
         "budget": {name: facts.share(limit) for name, limit in outcome.budgets.items()},
         "tolerance": f"{facts.points(outcome.tolerance)} points of {facts.metric(outcome)}",
         "trials": len(outcome.trials),
+        "ties": f"{sum(trial.ties for trial in outcome.trials)} tokens of all trials were chosen by rounding alone",
         "duration": f"{outcome.seconds / 60:.1f} min",
         **outcome.settings,
     }

@@ -22,7 +22,7 @@ class TrialResult:
 
     A trial that was given up before its answers were known is not `decoded`: it has costs, but its quality, difference,
     `clamped` (the error rate with no utterance's errors above its words) and `broken` (the share of outputs that are
-    empty or were cut off) are nan.
+    empty or were cut off) are nan. `ties` counts the tokens that were chosen over another by no more than rounding.
     """
 
     number: int
@@ -39,6 +39,7 @@ class TrialResult:
     decoded: bool = True
     clamped: float = math.nan
     broken: float = math.nan
+    ties: int = 0
 
     def led_to(self, policy: Policy) -> bool:
         """Whether `policy` is this trial's, or the same with short audio left alone."""

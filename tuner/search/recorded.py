@@ -77,6 +77,7 @@ def result(judge: Judge, number: int, label: str, policy: Policy, evaluation: Ev
         decoded=evaluation.decoded,
         clamped=evaluation.clamped,
         broken=evaluation.broken if evaluation.decoded else math.nan,
+        ties=evaluation.ties,
     )
 
 

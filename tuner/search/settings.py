@@ -69,6 +69,8 @@ class Settings:
         for name, value in {"trials": self.trials, "finalists": self.finalists, "batch size": self.batch_size}.items():
             if value < 1:
                 raise SearchError(f"{name}: expected at least 1, got {value}")
+        if self.memory < 0:
+            raise SearchError(f"memory: expected 0 or more GB, got {self.memory}")
         if self.tolerance < 0:
             raise SearchError(f"tolerance: expected 0 or more, got {self.tolerance}")
         if bool(self.search_split) != bool(self.selection_split):

@@ -95,7 +95,6 @@ class Trials:
         for name, excess in self.judge.constraints(evaluation).items():
             trial.set_constraint(name, excess)
         trial.set_user_attr("policy", proposal.policy.hash)
-        trial.set_user_attr("ties", evaluation.ties)
         values = self._for_sampler(evaluation)
         if not self._is_whole(evaluation):
             trial.set_user_attr(ESTIMATE, values)

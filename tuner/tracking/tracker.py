@@ -194,6 +194,7 @@ class Tracker:
             "broken": result.broken,
             "difference": result.difference,
             "drift": result.drift,
+            "ties": result.ties,
             "seconds": result.seconds,
         }
         if number not in self._started:  # else an earlier attempt got as far as this
