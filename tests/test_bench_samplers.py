@@ -76,26 +76,22 @@ def ground(kept: Path) -> Ground:
 
 
 def test_what_was_judged_is_not_judged_again(ground: Ground, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ground.run("tpe", 3, seed=1, advance=lambda: None)
+    first = ground.run("tpe", 3, seed=1)
     assert all(one.cost <= 0.8 for one in first.trials if one.feasible)
     assert any(one.feasible for one in first.trials)
 
     monkeypatch.setattr(ground, "_memory", Memory(kept))
     monkeypatch.setattr("tuner.search.proposal.Proposals.draw", None)
-    assert ground.run("tpe", 3, seed=1, advance=lambda: None).trials == first.trials
+    assert ground.run("tpe", 3, seed=1) == first
+    assert ground.run("tpe", 2, seed=1).trials == first.trials[:2]
 
 
-def test_a_race_gives_candidates_up_and_is_not_remembered(
-    ground: Ground, kept: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_race_gave_up_is_judged_whole_elsewhere(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Race, "is_out", lambda race, *_: bool(race._runners))
-    before, trials = kept.read_text(encoding="utf-8"), 4
-    raced = ground.run("gp", trials, seed=0, advance=lambda: None, raced=True)
-    heard = [one.heard for one in raced.trials]
-    whole = heard.index(4)
-    assert all(count == 4 for count in heard[: whole + 1])
-    assert set(heard[whole + 1 :]) == {1}
-    assert kept.read_text(encoding="utf-8") == before
+    heard = [one.heard for one in ground.run("gp", 4, seed=0, raced=True).trials]
+    assert heard == sorted(heard, reverse=True)
+    assert set(heard) == {4, 1}
+    assert {one.heard for one in ground.run("gp", 4, seed=0).trials} == {4}
 
 
 def test_the_benchmark_writes_what_every_sampler_found(tmp_path: Path) -> None:

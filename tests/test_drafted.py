@@ -82,7 +82,9 @@ def random_policy(loaded: LoadedModel, number: int) -> Policy:
         for layer in layers
     )
     positions: list[Position] = ["first", "middle", "last"]
-    return Policy.for_model(loaded.model, sites, position=rng.choice(positions), min_audio_tokens=rng.choice([0, 0, 0, 80]))
+    return Policy.for_model(
+        loaded.model, sites, position=rng.choice(positions), min_audio_tokens=rng.choice([0, 0, 0, 80])
+    )
 
 
 def differing(found: Evaluation, expected: Evaluation) -> Iterator[str]:

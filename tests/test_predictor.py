@@ -195,7 +195,7 @@ def test_the_benchmark_compares_with_what_ran(tmp_path: Path) -> None:
     asked = ["--space", "triple", "--space", "ladder", "--policies", "2", "--limit", "3", "--device", "cpu"]
     result = CliRunner().invoke(main, [*asked, "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    found = json.loads((tmp_path / "retention.json").read_text())["policies"]
+    found = json.loads((tmp_path / "retention.json").read_text())["found"]
     assert [one["space"] for one in found] == ["triple", "triple", "ladder", "ladder"]
     for one in found:
         assert one["predicted"]["behind"][0] == one["measured"]["behind"][0]

@@ -63,14 +63,31 @@ class Ground:
         identity = json.dumps(self.context.identity(), sort_keys=True)
         self._name = hashlib.sha256(identity.encode()).hexdigest()[:16]
 
-    def run(self, sampler: str, count: int, seed: int, advance: Callable[[], None], raced: bool = False) -> Course:
+    def run(self, sampler: str, count: int, seed: int, raced: bool = False) -> Course:
         """A study of so many trials, all of them the sampler's: neither baseline nor presets are queued.
 
         Args:
             sampler: its name, as for `make_sampler`.
-            advance: is called after each trial.
-            raced: whether candidates are given up as in a search. What they seem worth then is not remembered.
+            raced: whether candidates are given up as in a search. What they seem worth then counts in this study alone.
         """
+        key = f"{self._name} {sampler} {count} {seed}{' raced' if raced else ''}"
+        return Course.from_json(self._memory.once(key, lambda: self._run(sampler, count, seed, raced).to_json()))
+
+    def held_out(self, limit: int | None) -> Callable[[Policy], float]:
+        """Tells of any policy the drift on the selection split, or on its first utterances."""
+        data = load_splits(replace(self.context.settings, limit=limit), self.context.loaded).selection
+        evaluator = self.context.evaluator_for(data, encode_once=True)
+        identity = self.context.baseline
+        drafted = Drafted(evaluator, identity, evaluator.evaluate(identity))
+
+        def judge(policy: Policy) -> float:
+            key = f"{self._name} {data.digest} {policy.hash}"
+            found = self._memory.once(key, lambda: drift(drafted.look(policy).evaluation, drafted.baseline))
+            return float(found)
+
+        return judge
+
+    def _run(self, sampler: str, count: int, seed: int, raced: bool) -> Course:
         settings, trials, asking = self.context.settings, [], 0.0
         study = optuna.create_study(directions=["minimize"] * 2, sampler=make_sampler(sampler, count, seed))
         race, memory = (Race(settings.finalists), Memory()) if raced else (None, self._memory)
@@ -90,22 +107,7 @@ class Ground:
                 study.tell(trial, state=TrialState.PRUNED)
             asking += time.perf_counter() - began
             trials.append(one)
-            advance()
         return Course(sampler, settings.solve, seed, raced, tuple(trials), asking)
-
-    def held_out(self, limit: int | None) -> Callable[[Policy], float]:
-        """Tells of any policy the drift on the selection split, or on its first utterances."""
-        data = load_splits(replace(self.context.settings, limit=limit), self.context.loaded).selection
-        evaluator = self.context.evaluator_for(data, encode_once=True)
-        identity = self.context.baseline
-        drafted = Drafted(evaluator, identity, evaluator.evaluate(identity))
-
-        def judge(policy: Policy) -> float:
-            key = f"{self._name} {data.digest} {policy.hash}"
-            found = self._memory.once(key, lambda: drift(drafted.look(policy).evaluation, drafted.baseline))
-            return float(found)
-
-        return judge
 
     def _suggest(self, trial: optuna.Trial) -> None:
         """All that the sampler decides: `draw` finds it decided."""

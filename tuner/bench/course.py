@@ -88,6 +88,11 @@ class Course:
         """Plain data for a file."""
         return {**asdict(self), "trials": [one.to_json() for one in self.trials]}
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Course:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "trials": tuple(map(Judged.from_json, data["trials"]))})
+
     def _counts(self, one: Judged) -> bool:
         return one.feasible and one.heard == self._whole
 

@@ -25,14 +25,13 @@ from tuner.report.calls import CallProgress
 from tuner.search.presets import presets
 from tuner.tasks.asr import TASK
 
-HEAD = ("policy", "kept", "WER", "plain, s", "drafts, s", "faster", "prefills", "one by one", "differ", "ties")
-NOTES = (
-    "Plain: `generate()` with the policy's hooks over the same batches, audio included. Drafts: the same answers from "
-    "one pass over prompt and baseline's answer, and decoding where they differ; audio was encoded before. Medians "
-    "of turns taken one after the other. Kept: answers that are the baseline's. Prefills: the time of drafts in passes "
-    "of the bare model over the same prompts, from encoded audio. One by one: how much faster drafts are than "
-    "`generate()` utterance by utterance, measured once. Differ: utterances whose answer or lengths are not the same. "
-    "Ties: tokens chosen by no more than rounding.",
+HEAD = ("policy", "kept", "WER", "plain", "drafts", "faster", "passes", "alone", "differ")
+NOTE = (
+    "Kept: answers that are the baseline's. Plain: `generate()` with the policy's hooks over the same batches, audio "
+    "included. Drafts: the same answers from one pass over prompt and baseline's answer, and decoding where they "
+    "differ; audio was encoded before. Medians of turns in alternation. Passes: the time of drafts in passes "
+    "of the bare model over the same prompts, from encoded audio. Alone: how much faster drafts are than a loop over "
+    "single utterances, measured once. Differ: utterances whose answer or lengths are not the same."
 )
 
 
@@ -124,16 +123,16 @@ def page(rows: Sequence[Row]) -> Page:
                 row.label,
                 f"{row.kept:.0%}",
                 f"{100 * row.quality:.1f}",
-                f"{median(row.plain):.2f}",
-                f"{drafts:.2f}",
+                f"{median(row.plain):.2f} s",
+                f"{drafts:.2f} s",
                 f"{median(row.plain) / drafts:.1f}x",
                 f"{drafts / median(row.prefill):.2f}",
                 "-" if row.alone is None else f"{row.alone / drafts:.1f}x",
                 str(row.differ),
-                str(row.ties),
             ]
         )
-    return Page("Judging by drafts", HEAD, cells, NOTES)
+    ties = f"{sum(row.ties for row in rows)} tokens were chosen over another by no more than rounding."
+    return Page("Judging by drafts", HEAD, cells, (ties, NOTE))
 
 
 def _timed(run: Callable[[], Evaluation]) -> tuple[Evaluation, float]:

@@ -61,16 +61,19 @@ class Plan:
         return self.seeds * (len(KINDS) * (self.trials * (len(SAMPLERS) - 1) + self.random_trials) + self.trials)
 
 
-def contest(grounds: Sequence[Ground], plan: Plan, advance: Callable[[], None]) -> Courses:
-    """Every sampler on every ground with every seed, the default also raced where thresholds are solved."""
+def contest(grounds: Sequence[Ground], plan: Plan, advance: Callable[[str, int], None]) -> Courses:
+    """Every sampler on every ground with every seed, the default also raced where thresholds are solved.
+
+    `advance` is told of each study's name and number of trials when it is done.
+    """
     courses = []
     for seed in range(plan.seeds):
         for ground in grounds:
-            for sampler in SAMPLERS:
+            runs = [(sampler, False) for sampler in SAMPLERS]
+            for sampler, raced in [*runs, (DEFAULT, True)] if ground.context.settings.solve else runs:
                 count = plan.random_trials if sampler == RANDOM else plan.trials
-                courses.append(ground.run(sampler, count, seed, advance))
-            if ground.context.settings.solve:
-                courses.append(ground.run(DEFAULT, plan.trials, seed, advance, raced=True))
+                courses.append(ground.run(sampler, count, seed, raced))
+                advance(f"{sampler}, seed {seed}", count)
     return courses
 
 
@@ -231,7 +234,7 @@ def main(
             memory = Memory(folder / "judged.jsonl")
             grounds = [Ground(one, memory) for one in settings]
             with CallProgress(console, plan.all_trials) as progress:
-                courses = contest(grounds, plan, lambda: progress.advance("trials", 1))
+                courses = contest(grounds, plan, progress.advance)
             found = page(courses, grounds[0].held_out(held_out))
     except TunerError as error:
         raise click.ClickException(str(error)) from error

@@ -70,9 +70,12 @@ class Page:
 
     def table(self, look: box.Box) -> Table:
         """For a terminal, or as Markdown with `rich.box.MARKDOWN`."""
-        made = Table(box=look)
+        made = Table(box=look, padding=(0, 0, 0, 1))
         for number, title in enumerate(self.head):
-            made.add_column(title, justify="left" if number < self.left else "right")
+            if number < self.left:
+                made.add_column(title)  # names give way, numbers do not
+            else:
+                made.add_column(title, justify="right", min_width=max(map(len, title.split())))
         for row in self.rows:
             made.add_row(*row)
         return made

@@ -158,7 +158,7 @@ class Drafted:
                 for one, alike, free, row in zip(batch, similar, entered.tokens.mergeable.cpu(), lengths, strict=True):
                     found[one.id] = Similarities(alike, free)
                     records[one.id] = UtteranceRecord.unanswered(one, *row, generated=len(passes.drafts[one.id]))
-                if passes.has_room(entered.hidden.nbytes + sum(one.hidden.nbytes for one in states.values())):
+                if entered.hidden.nbytes + sum(one.hidden.nbytes for one in states.values()) <= passes.left_at_hand:
                     states[ids_of(batch)] = entered
 
             for rung in passes.rungs:

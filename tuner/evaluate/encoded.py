@@ -30,6 +30,7 @@ class Encoded:
     def __init__(self, speech: SpeechModel, limit: int = LIMIT) -> None:
         self.limit = limit
         self._encoders = _encoders(speech)
+        self._device = speech.root.device
         self._kept: dict[tuple[Hashable, int], list[Any]] = {}
         self._bytes = 0
 
@@ -49,13 +50,12 @@ class Encoded:
     @contextmanager
     def _standing_in(self, encoder: Any, key: tuple[Hashable, int]) -> Iterator[None]:
         genuine = encoder.forward
-        device = next(encoder.parameters()).device
         left = deque(self._kept.get(key, ()))
         said: list[Any] = []
 
         def forward(*args: Any, **options: Any) -> Any:
             if left:
-                return _moved(left.popleft(), device)
+                return _moved(left.popleft(), self._device)
             result = genuine(*args, **options)
             said.append(_moved(result, torch.device("cpu")))
             return result

@@ -60,6 +60,11 @@ class Keep:
             kept = torch.load(kept, weights_only=True, mmap=True)
         return kept.to(self.device)
 
+    @property
+    def left_at_hand(self) -> int:
+        """Bytes that could still be kept where the tensors are used."""
+        return self._left["memory" if self.device.type == "cpu" else "device"]
+
     def has_room(self, size: int) -> bool:
         """Whether so many bytes more would stay out of files."""
         return size <= sum(self._left.values())

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ class Passes:
     ) -> None:
         self.plain, self.loaded = plain, plain.loaded
         self.tie = 0.0
-        self.drafts = {record.id: list(record.answer) for record in baseline.records}
+        self.drafts = {record.id: self._draft(record.answer) for record in baseline.records}
         self._ends = set(ends_of(plain.loaded.model))
         self._identity, self._shares, self._keep = identity, tuple(shares), keep
         self._progress = progress or (lambda _: None)
@@ -89,7 +89,8 @@ class Passes:
             start = self.plain.encoding(batch)
         else:
             inputs = self.heard.inputs(batch, answers)
-            start = start or self._start(self.heard, batch, inputs, min(_first(policy), until or sys.maxsize))
+            latest = _first(policy) if until is None else min(_first(policy), until)
+            start = start or self._start(self.heard, batch, inputs, latest)
         with start:
             return verdicts(self.loaded.model, inputs, answers, self._ends, self.tie)
 
@@ -106,9 +107,15 @@ class Passes:
         self.rungs = self._in_rungs()
         return parts
 
-    def has_room(self, size: int) -> bool:
-        """Whether so many bytes more can be kept in memory."""
-        return self._keep.has_room(size)
+    @property
+    def left_at_hand(self) -> int:
+        """Bytes that could still be kept on the device."""
+        return self._keep.left_at_hand
+
+    def _draft(self, answer: Sequence[int]) -> list[int]:
+        """The answer up to the first token that would be taken for audio in a prompt; any guess is better than none."""
+        audio = self.loaded.speech.audio_token_id
+        return list(takewhile(lambda token: token != audio, answer)) or [pad_of(self.loaded.model)]
 
     @property
     def _depths(self) -> list[int]:

@@ -55,6 +55,7 @@ def print_outcome(outcome: Outcome, way_out: str) -> None:
     from tuner.report.tables import final_table
 
     console.print(final_table(outcome))
+    console.print()
     console.print(facts.verdict(outcome), highlight=False)
     console.print(f"\nreport  {outcome.run / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
     if outcome.policy_file is None:

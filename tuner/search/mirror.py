@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
 from tuner.search.context import Context
 from tuner.tracking import Tracker
 
 
-def open_tracker(context: Context) -> Tracker:
+@contextmanager
+def mirrored(context: Context) -> Iterator[Tracker]:
+    """Within it the run is open; it ends as finished, failed, or killed by Ctrl-C."""
+    tracker = _open(context)
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
+    try:
+        yield tracker
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        tracker.close(status)
+
+
+def _open(context: Context) -> Tracker:
     """Starts it, or goes on with the one it had."""
     tracker = Tracker.open(
         context.settings.runs,

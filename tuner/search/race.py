@@ -12,7 +12,7 @@ from tuner.evaluate.records import Evaluation
 from tuner.search.drift import nats
 
 RUNGS = (0.25, 0.5)  # shares of the search split after which a candidate is compared
-LEVEL = 0.005  # the risk, in each comparison, of calling a better one that is not
+LEVEL = 0.025  # the risk, in each comparison, of calling a better one that is not
 SLACK = 0.01  # of the baseline's cost: policies that spend the same budget differ by the step of a threshold
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Literal
 
 from tuner.errors import BudgetError
 from tuner.evaluate.bands import Bands
@@ -16,7 +15,7 @@ from tuner.search import study, warmstart
 from tuner.search.conclude import conclude
 from tuner.search.context import Context
 from tuner.search.judge import Judge
-from tuner.search.mirror import open_tracker
+from tuner.search.mirror import mirrored
 from tuner.search.outcome import Outcome
 from tuner.search.proposal import Proposals
 from tuner.search.race import RUNGS
@@ -45,22 +44,14 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
     opened = study.open_study(context.folder.study, context.identity(), seed, settings.sampler, settings.trials)
     context.folder.note("environment", context.environment())
     _tell_outside(context)
-    tracker = open_tracker(context)
-    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
-    try:
+    with mirrored(context) as tracker:
         proposals = prepare(context)
         _refuse_infeasible(context, proposals)
         trials = Trials(context, proposals, opened, tracker)
         trials.run(None if settings.timeout is None else began + settings.timeout)
         outcome, files = conclude(context, trials.results, began, interrupted=trials.interrupted)
         tracker.finish(outcome, files)
-        status = "KILLED" if trials.interrupted else "FINISHED"
         return outcome
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        tracker.close(status)
 
 
 def prepare(context: Context) -> Proposals:

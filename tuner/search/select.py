@@ -7,7 +7,6 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from optuna.trial import FrozenTrial
 
@@ -16,7 +15,7 @@ from tuner.search import study
 from tuner.search.conclude import conclude
 from tuner.search.context import Context
 from tuner.search.judge import Judge
-from tuner.search.mirror import open_tracker
+from tuner.search.mirror import mirrored
 from tuner.search.outcome import Outcome, TrialResult
 from tuner.search.recorded import finished, record_of, recorded, result, with_front
 from tuner.search.run import judge_baseline
@@ -57,18 +56,10 @@ def select(settings: Settings, run: Path, watcher: Watcher | None = None) -> Out
 
     context.folder = context.folder.later_choice(settings.policy_name)
     context.folder.note("environment", context.environment())
-    tracker = open_tracker(context)
-    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
-    try:
+    with mirrored(context) as tracker:
         outcome, files = conclude(context, results, began, interrupted=unfinished)
         tracker.finish(outcome, files)
-        status = "FINISHED"
         return outcome
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        tracker.close(status)
 
 
 def _nothing_finished(run: Path) -> SearchError:
