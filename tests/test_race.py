@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tuner.evaluate.records import Evaluation, UtteranceRecord
-from tuner.search.race import SLACK, Race
+from tuner.search.drift import HOPELESS
+from tuner.search.race import SLACK, Race, is_hopeless
 
 RANDOM = np.random.default_rng(0)
 HARDNESS = RANDOM.uniform(0, 50, 20)  # nats of each utterance under any policy: far more than policies differ by
@@ -94,3 +96,18 @@ def test_too_little_to_go_by_is_no_reason(own: list[float | None], rivals: list[
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert made.is_out(heard(own), 0.7) is out
+
+
+@pytest.mark.parametrize(
+    ("nats_a_word", "hopeless"),
+    [(-1.0, False), (0.0, False), (0.9 * HOPELESS, False), (1.01 * HOPELESS, False), (2 * HOPELESS, True), (3.0, True)],
+)
+def test_a_candidate_that_surely_drifts_too_far_is_hopeless(nats_a_word: float, hopeless: bool) -> None:
+    words = 10
+    bare = heard(HARDNESS.tolist())
+    bare = replace(bare, records=tuple(replace(one, total=words) for one in bare.records))
+    partial = heard((HARDNESS + nats_a_word * words + NOISE)[:6].tolist())
+    assert is_hopeless(partial, bare) is hopeless
+    assert (
+        is_hopeless(heard((HARDNESS + nats_a_word * words)[:1].tolist()), bare) is False
+    )  # one says nothing of others

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.search import study
 from tuner.search.context import Context
+from tuner.search.drift import HOPELESS
 from tuner.search.outcome import TrialResult
 from tuner.search.race import RUNGS
 from tuner.search.run import prepare, search
@@ -20,7 +21,7 @@ from tuner.search.runfolder import RunFolder
 from tuner.search.samplers import ESTIMATE
 from tuner.search.settings import Settings
 from tuner.search.space import Params
-from tuner.search.trials import HOPELESS, Trials
+from tuner.search.trials import Trials
 from tuner.search.watch import Watcher
 from tuner.tracking import Tracker
 

@@ -19,14 +19,14 @@ from tuner.evaluate.drafted import Drafted
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search.context import Context
-from tuner.search.drift import drift
+from tuner.search.drift import HOPELESS, drift
 from tuner.search.proposal import Proposal
-from tuner.search.race import Race
+from tuner.search.race import Race, is_hopeless
 from tuner.search.run import prepare
 from tuner.search.samplers import ESTIMATE, make_sampler
 from tuner.search.settings import Settings
 from tuner.search.splits import load_splits
-from tuner.search.trials import FOCUS, HOPELESS
+from tuner.search.trials import FOCUS
 from tuner.search.watch import Watcher
 
 
@@ -144,7 +144,7 @@ class Ground:
         return one
 
     def _is_out(self, race: Race, so_far: Evaluation) -> bool:
-        return race.is_out(so_far, self._cost(so_far))
+        return is_hopeless(so_far, self._judge.baseline) or race.is_out(so_far, self._cost(so_far))
 
     def _cost(self, evaluation: Evaluation) -> float:
         return self._judge.costs(evaluation)[0][self.context.settings.main_cost]

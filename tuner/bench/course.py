@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.policy import Policy
 from tuner.search import selection
-from tuner.search.trials import HOPELESS
+from tuner.search.drift import HOPELESS
 
 
 @dataclass(frozen=True)

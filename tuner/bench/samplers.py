@@ -25,8 +25,8 @@ from tuner.options import PATH, budget_option, console, model_options, start_log
 from tuner.policy import Policy
 from tuner.report.calls import CallProgress
 from tuner.report.plots import save
+from tuner.search.drift import HOPELESS
 from tuner.search.settings import Settings
-from tuner.search.trials import HOPELESS
 
 DEFAULT, RANDOM = "gp", "random"  # what a short search takes, and what it has to beat
 SAMPLERS = (DEFAULT, "tpe", "nsga2", RANDOM)

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from tuner.evaluate.records import Evaluation
 
+HOPELESS = 0.1  # nats a word: beyond it one policy is as bad as another
+
 
 def drift(evaluation: Evaluation, baseline: Evaluation) -> float:
     """Nats a word by which the baseline's answers are less likely under a policy; infinite where nobody asked.

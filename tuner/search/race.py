@@ -1,4 +1,4 @@
-"""When a candidate cannot matter any more: enough others are surely better."""
+"""When a candidate cannot matter any more: it is surely hopeless, or enough others are surely better."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from tuner.evaluate.records import Evaluation
-from tuner.search.drift import nats
+from tuner.search.drift import HOPELESS, nats
 
 RUNGS = (0.25, 0.5)  # shares of the search split after which a candidate is compared
-LEVEL = 0.025  # the risk, in each comparison, of calling a better one that is not
+LEVEL = 0.005  # the risk, in each comparison, of calling one better that is not
 SLACK = 0.01  # of the baseline's cost: policies that spend the same budget differ by the step of a threshold
 
 
@@ -42,6 +42,12 @@ class Race:
         own = nats(partial)
         better = sum(_surely_above(own, nats(rival)) for rival in rivals)
         return better >= self.places
+
+
+def is_hopeless(partial: Evaluation, baseline: Evaluation) -> bool:
+    """Whether a candidate that heard some of the utterances surely drifts further than any policy that is of use."""
+    bare = baseline.like(partial)
+    return _surely_above(nats(partial), nats(bare) + HOPELESS * bare.totals)
 
 
 def _surely_above(these: NDArray[np.float64], those: NDArray[np.float64]) -> bool:

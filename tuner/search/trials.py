@@ -13,11 +13,11 @@ from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search import selection, study
 from tuner.search.context import Context
-from tuner.search.drift import drift
+from tuner.search.drift import HOPELESS, drift
 from tuner.search.interrupt import CtrlC
 from tuner.search.outcome import TrialResult
 from tuner.search.proposal import Proposal, Proposals
-from tuner.search.race import Race
+from tuner.search.race import Race, is_hopeless
 from tuner.search.recorded import FINISHED, finished, record_of, result, with_front
 from tuner.search.samplers import ESTIMATE
 from tuner.search.space import Params
@@ -26,7 +26,6 @@ from tuner.tracking import Tracker
 log = logging.getLogger(__name__)
 
 FOCUS = 0.95  # of the budget: below it the sampler is not rewarded for saving more
-HOPELESS = 0.1  # nats a word: beyond it one policy is as bad as another
 
 
 class Trials:
@@ -120,7 +119,8 @@ class Trials:
         return evaluation
 
     def _is_out(self, partial: Evaluation) -> bool:
-        return self.race.is_out(partial, self.judge.costs(partial)[0][self._cost])
+        cost = self.judge.costs(partial)[0][self._cost]
+        return is_hopeless(partial, self.judge.baseline) or self.race.is_out(partial, cost)
 
     def _for_sampler(self, evaluation: Evaluation) -> tuple[float, float]:
         """Quality and cost as the sampler sees them, flat where no policy is wanted: so it looks near the budget and
