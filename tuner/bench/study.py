@@ -70,7 +70,7 @@ class Page:
 
     def table(self, look: box.Box) -> Table:
         """For a terminal, or as Markdown with `rich.box.MARKDOWN`."""
-        made = Table(box=look, padding=(0, 0, 0, 1))
+        made = Table(box=look, padding=(0, 1) if look == box.MARKDOWN else (0, 0, 0, 1))
         for number, title in enumerate(self.head):
             if number < self.left:
                 made.add_column(title)  # names give way, numbers do not
