@@ -104,13 +104,16 @@ def test_answers_may_hold_the_token_that_marks_audio(min_new_tokens: int | None)
         assert without_nats(judged.drafted.evaluate(policy)) == without_nats(judged.plain.evaluate(policy))
 
 
-@pytest.mark.parametrize("layer", range(4))
-def test_a_candidate_goes_on_from_any_layer(layer: int) -> None:
-    """From the first one too, where there is audio to be placed and nothing to be skipped."""
-    judged = Judged(loaded("qwen2_audio"))
-    begun = judged.drafted.begin(judged.identity, layer, window=1)
+@pytest.mark.parametrize("family", ["qwen2_audio", *sorted(HEAR_ANEW)])
+@pytest.mark.parametrize("layer", range(3))
+def test_a_candidate_goes_on_from_any_layer(family: str, layer: int) -> None:
+    """From the first one too, where there is audio to be placed and nothing to be skipped; whether or not audio is
+    heard anew, and whether or not something merged before."""
+    judged = Judged(loaded(family))
+    before = (MergeSite(layer=0, threshold=0.5),) if layer > 1 else ()
+    begun = judged.drafted.begin(Policy.for_model(judged.loaded.model, before), layer, window=1)
     for threshold in (0.3, 0.9, 0.99):
-        policy = Policy.for_model(judged.loaded.model, (MergeSite(layer=layer, threshold=threshold),))
+        policy = Policy.for_model(judged.loaded.model, (*before, MergeSite(layer=layer, threshold=threshold)))
         whole, going_on = judged.drafted.look(policy), judged.drafted.look(policy, begun)
         assert going_on.verdicts == whole.verdicts
         assert going_on.evaluation.records == whole.evaluation.records

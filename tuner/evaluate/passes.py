@@ -84,14 +84,16 @@ class Passes:
             until: the layer where the caller stops it, before which it has to begin.
         """
         answers = [self.drafts[one.id] for one in batch]
-        if self.heard is None:
-            inputs = with_answers(self.plain.prepared(batch), answers, pad_of(self.loaded.model))
-            start = self.plain.encoding(batch)
-        else:
-            inputs = self.heard.inputs(batch, answers)
-            latest = _first(policy) if until is None else min(_first(policy), until)
-            start = start or self._start(self.heard, batch, inputs, latest)
-        with start:
+        with ExitStack() as stack:
+            if self.heard is None:
+                inputs = with_answers(self.plain.prepared(batch), answers, pad_of(self.loaded.model))
+                stack.enter_context(self.plain.encoding(batch))
+            else:
+                inputs = self.heard.inputs(batch, answers)
+                latest = _first(policy) if until is None else min(_first(policy), until)
+                start = start or self._start(self.heard, batch, inputs, latest)
+            if start is not None:
+                stack.enter_context(start)
             return verdicts(self.loaded.model, inputs, answers, self._ends, self.tie)
 
     def lengths(self, batch: Batch, found: PrefillLengths | None) -> list[Lengths]:
