@@ -17,8 +17,7 @@ from tuner.cli import main
 from tuner.errors import BudgetError, SearchError
 from tuner.evaluate.evaluator import Evaluator
 from tuner.policy import MergeSite, Policy
-from tuner.search import select as selecting
-from tuner.search import study
+from tuner.search import mirror, study
 from tuner.search.context import Context
 from tuner.search.run import judge_baseline
 from tuner.search.runfolder import RunFolder
@@ -62,7 +61,7 @@ def policy_of(context: Context, threshold: float) -> Policy:
 @pytest.fixture
 def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it to select from, without MLflow."""
-    monkeypatch.setattr(selecting, "open_tracker", lambda _: Tracker())
+    monkeypatch.setattr(mirror, "_open", lambda _: Tracker())
     return Path(shutil.copytree(made, tmp_path / "old"))
 
 

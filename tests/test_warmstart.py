@@ -14,7 +14,7 @@ from tests.tiny import tiny_model
 from tuner import loading
 from tuner.errors import TunerError
 from tuner.policy import MergeSite, Policy
-from tuner.search import run, warmstart
+from tuner.search import mirror, run, warmstart
 from tuner.search.context import Context
 from tuner.search.runfolder import RunFolder
 from tuner.search.settings import Settings
@@ -121,7 +121,7 @@ def test_a_search_knows_the_policies_it_is_given_and_keeps_them(tmp_path: Path) 
 def test_a_search_judges_what_it_starts_from_in_its_space_or_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run, "open_tracker", lambda _: Tracker())
+    monkeypatch.setattr(mirror, "_open", lambda _: Tracker())
     settings = Settings("reference", {"prefill_flops": 0.9}, limit=4, trials=4, min_audio_tokens=0, device="cpu")
     settings = replace(settings, runs=tmp_path / "runs", policies=tmp_path / "policies")
     shallow, deep = MergeSite(layer=0, threshold=0.6), MergeSite(layer=11, threshold=0.6)
