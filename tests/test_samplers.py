@@ -10,6 +10,7 @@ import pytest
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler
 from optuna.trial import FrozenTrial, TrialState
 
+from tuner.search.objective import Objective
 from tuner.search.samplers import ESTIMATE, STARTUP, SeesPruned, make_sampler
 from tuner.search.study import open_study
 
@@ -108,7 +109,8 @@ def test_random_sampling_is_left_alone() -> None:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_study_on_the_disk_gives_the_same(tmp_path: Path, name: str) -> None:
     """Which hands out lists for tuples, and holds the trials that it hands out."""
-    opened = open_study(f"sqlite:///{tmp_path / 'study.db'}", {"model": "a"}, SEED, name, 40)
+    both = Objective(spent=False, budget=0.7)
+    opened = open_study(f"sqlite:///{tmp_path / 'study.db'}", {"model": "a"}, both, SEED, name, 40)
     opened.optimize(objective, n_trials=FEW)
     assert drawn(opened) == drawn(run(made(name)))
     assert {trial.state for trial in opened.trials} == {TrialState.COMPLETE, TrialState.PRUNED}

@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = Settings("reference", budgets, limit=4, trials=9, min_audio_tokens=0, device="cpu", run="old", runs=runs)
     context = Context(settings, None, Watcher())
     drafted = judge_baseline(context)
-    opened = study.open_study(context.folder.study, context.identity(), 0, "random", settings.trials)
+    opened = study.open_study(context.folder.study, context.identity(), context.objective, 0, "random", settings.trials)
     for threshold, went in WENT.items():
         policy = policy_of(context, threshold)
         look = drafted.look(policy)

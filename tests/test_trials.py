@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from unittest.mock import create_autospec
@@ -14,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.search import study
 from tuner.search.context import Context
 from tuner.search.drift import HOPELESS
+from tuner.search.objective import KNEE
 from tuner.search.outcome import TrialResult
 from tuner.search.race import RUNGS
 from tuner.search.run import prepare, search
@@ -75,7 +77,9 @@ def settings(runs: Path, trials: int, budget: float, limit: int, solve: bool) ->
 def trials_of(settings: Settings, watcher: Watcher) -> list[TrialResult]:
     """The first part of a search: nothing is judged again, nothing written but what trials write."""
     context = Context(settings, None, watcher)
-    made = study.open_study(context.folder.study, context.identity(), settings.seed, settings.sampler, settings.trials)
+    made = study.open_study(
+        context.folder.study, context.identity(), context.objective, settings.seed, settings.sampler, settings.trials
+    )
     return Trials(context, prepare(context), made, create_autospec(Tracker, instance=True)).run(None)
 
 
@@ -100,7 +104,7 @@ def test_poor_policies_are_given_up_by_a_resumed_search_too(raced: Path) -> None
     assert [heard(raced, trial) for trial in trials[: KNOWN + 1]] == [(HEARD, True)] * (KNOWN + 1)
     for trial in trials[KNOWN + 1 : KNOWN + 4]:
         assert heard(raced, trial) == (HEARD * RUNGS[0], False)
-        assert trial.user_attrs[ESTIMATE] == [HOPELESS, BUDGET]
+        assert trial.user_attrs[ESTIMATE] == [math.asinh(HOPELESS / KNEE)]
         assert trial.constraints["prefill_flops"] == pytest.approx(0, abs=0.05)  # it spends its budget like the others
     first, _, again = trials[KNOWN + 1 : KNOWN + 4]
     assert again.user_attrs["policy"] == first.user_attrs["policy"]

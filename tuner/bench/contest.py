@@ -19,14 +19,13 @@ from tuner.evaluate.drafted import Drafted
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search.context import Context
-from tuner.search.drift import HOPELESS, drift
+from tuner.search.drift import drift
 from tuner.search.proposal import Proposal
 from tuner.search.race import Race, is_hopeless
 from tuner.search.run import prepare
 from tuner.search.samplers import ESTIMATE, make_sampler
 from tuner.search.settings import Settings
 from tuner.search.splits import load_splits
-from tuner.search.trials import FOCUS
 from tuner.search.watch import Watcher
 
 
@@ -89,7 +88,8 @@ class Ground:
 
     def _run(self, sampler: str, count: int, seed: int, raced: bool) -> Course:
         settings, trials, asking = self.context.settings, [], 0.0
-        study = optuna.create_study(directions=["minimize"] * 2, sampler=make_sampler(sampler, count, seed))
+        directions = self.context.objective.directions
+        study = optuna.create_study(directions=directions, sampler=make_sampler(sampler, count, seed))
         race, memory = (Race(settings.finalists), Memory()) if raced else (None, self._memory)
         for _ in range(count):
             began = time.perf_counter()
@@ -149,8 +149,6 @@ class Ground:
     def _cost(self, evaluation: Evaluation) -> float:
         return self._judge.costs(evaluation)[0][self.context.settings.main_cost]
 
-    def _values(self, one: Judged) -> tuple[float, float]:
+    def _values(self, one: Judged) -> tuple[float, ...]:
         """Drift and cost as a search shows them to its sampler."""
-        settings = self.context.settings
-        floor = settings.budgets[settings.main_cost] * (1 if self._proposals.spends_all else FOCUS)
-        return min(one.drift, HOPELESS), max(one.cost, floor)
+        return self.context.objective.values(one.drift, one.cost)

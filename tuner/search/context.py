@@ -19,6 +19,7 @@ from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
 from tuner.search import warmstart
 from tuner.search.agreement import AGREEMENT, judged_by, with_itself
+from tuner.search.objective import Objective
 from tuner.search.presets import presets
 from tuner.search.runfolder import RunFolder
 from tuner.search.settings import Settings
@@ -37,6 +38,7 @@ class Context:
     def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
         self.settings, self.watcher = settings, watcher
         self.task = judged_by(settings.metric, base.get(settings.task))
+        self.objective = Objective.of(settings)
         self.space = SearchSpace.load(settings.space)
         self.loaded = loading.load(
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
@@ -108,7 +110,7 @@ class Context:
             "space": self.space.fingerprint,
             "task": self.task.name,
             "metric": self.task.metric,
-            "objective": "drift and cost, by drafts",
+            "objective": f"{self.objective.name}, by drafts",
             "parameters": "thresholds solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),
         }

@@ -74,11 +74,6 @@ class Proposals:
         return params
 
     @property
-    def spends_all(self) -> bool:
-        """Whether what is drawn spends the budget, so that costs hardly differ."""
-        return self.context.settings.solve
-
-    @property
     def _solved(self) -> tuple[str, FloatDistribution] | None:
         return self.context.space.last_threshold(self.context.layers) if self.context.settings.solve else None
 

@@ -41,7 +41,9 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
     context = Context(settings, resume, watcher or Watcher())
     # The run it starts from may have had the same seed, and its start-up samples need not be tried again.
     seed = settings.seed + len(settings.start_from)
-    opened = study.open_study(context.folder.study, context.identity(), seed, settings.sampler, settings.trials)
+    opened = study.open_study(
+        context.folder.study, context.identity(), context.objective, seed, settings.sampler, settings.trials
+    )
     context.folder.note("environment", context.environment())
     _tell_outside(context)
     with mirrored(context) as tracker:

@@ -42,7 +42,8 @@ def select(settings: Settings, run: Path, watcher: Watcher | None = None) -> Out
     if not (run / "study.db").is_file():
         raise _nothing_finished(run)
     identity = {name: value for name, value in context.identity().items() if name != "budgets"}
-    trials = finished(study.open_study(context.folder.study, identity, settings.seed, settings.sampler, 1))
+    opened = study.open_study(context.folder.study, identity, context.objective, settings.seed, settings.sampler, 1)
+    trials = finished(opened)
     if not trials:
         raise _nothing_finished(run)
     if unfinished := len(trials) < settings.trials:

@@ -13,6 +13,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.errors import SearchError
+from tuner.search.objective import Objective
 from tuner.search.samplers import make_sampler
 from tuner.search.space import Params
 
@@ -22,11 +23,13 @@ NAME = "search"
 HEARTBEAT, GRACE = 60, 240  # seconds; a trial may take minutes, a shorter grace would declare it dead while it lives
 
 
-def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler: str, trials: int) -> optuna.Study:
+def open_study(
+    storage_url: str, identity: Mapping[str, str], objective: Objective, seed: int, sampler: str, trials: int
+) -> optuna.Study:
     """Creates or resumes the study.
 
-    `identity` names what results may not be mixed over (model, data, space, task, budgets); a study made for another
-    is refused. A resumed sampler starts from another seed, or it would repeat its start-up samples.
+    `identity` names what results may not be mixed over (model, data, space, task, budgets, objective); a study made for
+    another is refused. A resumed sampler starts from another seed, or it would repeat its start-up samples.
 
     Raises:
         SearchError: when the study in the storage was made for something else.
@@ -35,9 +38,7 @@ def open_study(storage_url: str, identity: Mapping[str, str], seed: int, sampler
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = RDBStorage(storage_url, heartbeat_interval=HEARTBEAT, grace_period=GRACE)
-    study = optuna.create_study(
-        storage=storage, study_name=NAME, directions=["minimize", "minimize"], load_if_exists=True
-    )
+    study = optuna.create_study(storage=storage, study_name=NAME, directions=objective.directions, load_if_exists=True)
     known = study.user_attrs.get("identity")
     if known is None:
         study.set_user_attr("identity", dict(identity))

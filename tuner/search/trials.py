@@ -25,8 +25,6 @@ from tuner.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-FOCUS = 0.95  # of the budget: below it the sampler is not rewarded for saving more
-
 
 class Trials:
     """Runs trials and remembers their results, those of an earlier process included."""
@@ -85,7 +83,7 @@ class Trials:
                 inside.append((label, params))
         return inside, outside
 
-    def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
+    def _objective(self, trial: optuna.Trial) -> tuple[float, ...]:
         with self._ctrl_c.heard():
             study.claim(trial)
             known = self.context.known.get(trial.user_attrs.get("label", ""))
@@ -94,7 +92,8 @@ class Trials:
         for name, excess in self.judge.constraints(evaluation).items():
             trial.set_constraint(name, excess)
         trial.set_user_attr("policy", proposal.policy.hash)
-        values = self._for_sampler(evaluation)
+        cost = self.judge.costs(evaluation)[0][self._cost]
+        values = self.context.objective.values(drift(evaluation, self.judge.baseline), cost)
         if not self._is_whole(evaluation):
             trial.set_user_attr(ESTIMATE, values)
             raise optuna.TrialPruned
@@ -121,16 +120,6 @@ class Trials:
     def _is_out(self, partial: Evaluation) -> bool:
         cost = self.judge.costs(partial)[0][self._cost]
         return is_hopeless(partial, self.judge.baseline) or self.race.is_out(partial, cost)
-
-    def _for_sampler(self, evaluation: Evaluation) -> tuple[float, float]:
-        """Quality and cost as the sampler sees them, flat where no policy is wanted: so it looks near the budget and
-        among usable policies instead of tracing the whole front down to gibberish. Results keep the true values.
-
-        Costs of policies that spend the budget differ by the step of a threshold: no reason to prefer one.
-        """
-        floor = self.context.settings.budgets[self._cost] * (1 if self.proposals.spends_all else FOCUS)
-        costs = self.judge.costs(evaluation)[0]
-        return min(drift(evaluation, self.judge.baseline), HOPELESS), max(costs[self._cost], floor)
 
     def _ended(self, _: optuna.Study, trial: FrozenTrial) -> None:
         if trial.state in FINISHED:
