@@ -25,7 +25,7 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["--model", "reference", "--budget", "0.7", "--split", "test"], "test split by its name"),
         (["--model", "reference", "--budget", "0.7", "--dataset", "./none.jsonl"], "none.jsonl"),
         (["--model", "reference", "--budget", "0.7", "--device", "abacus"], "try --device cpu"),
-        (["--resume", "runs/none"], "holds no run to resume"),
+        (["--resume", "runs/none"], "holds no run"),
         (["--model", "./no-such-folder", "--budget", "0.7"], "cannot load model './no-such-folder'"),
         (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
         (["bench", "--model", "reference"], "give --policy or --shape"),

@@ -122,7 +122,13 @@ CASES = {
 }
 
 
-LOOPING = replace(finished(), judgements=(judgement(policy((0, 0.8)), "test", 0.004, 0.67, loops=True),))
+CHOSEN = policy((0, 0.8))
+UNTESTED = replace(finished(), judgements=finished().judgements[:2])
+WORSE = replace(finished(), judgements=(judgement(CHOSEN, "dev", 0.012, 0.68), judgement(CHOSEN, "test", -0.01, 0.68)))
+UNMOVED = replace(finished(), judgements=(replace(judgement(CHOSEN, "dev", 0.0, 0.68), ci95=(0.0, 0.0)),))
+SHORT = CHOSEN.model_copy(update={"min_audio_tokens": 39})
+SPARING = replace(finished(), chosen=SHORT, judgements=(judgement(SHORT, "dev", 0.0, 0.69),))
+LOOPING = replace(WORSE, judgements=(judgement(CHOSEN, "dev", 0, 0.67), judgement(CHOSEN, "test", 0, 0.67, loops=True)))
 
 
 class Tags(HTMLParser):
@@ -226,6 +232,10 @@ def test_a_report_without_texts_says_what_it_was_judged_by() -> None:
         (replace(finished(), judgements=()), r"not yet judged"),
         (LOOPING, r"within the tolerance of \+1.00\. More of its outputs are broken there .* allows: 2.0%\.$"),
         (CASES["without texts"], r"disagreement changes by \+0.40 points"),
+        (UNTESTED, r"choice was made on this very speech.*--test-split"),
+        (WORSE, r"On dev it surely did worse: \+1.20 \(\+0.70 to \+1.70\)\.$"),
+        (UNMOVED, r"No utterance's errors changed.*up to 5.8% of other utterances"),  # 1 - 0.05 ** (1 / 50)
+        (SPARING, r"Audio of fewer than 39 tokens is left as it is\."),
     ],
 )
 def test_verdict(outcome: Outcome, says: str) -> None:

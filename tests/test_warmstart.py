@@ -50,7 +50,8 @@ def test_a_policy_is_called_after_its_file_or_its_run_and_trial(tmp_path: Path) 
     before = tmp_path / "runs" / "before"
     saved(before / "policy.yaml", 0.7, trial=12)
     saved(before / "front" / "trial-003.yaml", 0.6, trial=3)
-    found = warmstart.gather((one, other, str(before), one), {}, MODEL)
+    found = warmstart.gather((one, other, str(before), one), {}, MODEL, tmp_path)
+    assert warmstart.gather(("before",), {}, MODEL, tmp_path / "runs") == {"before": found[str(before)]}
     assert thresholds(labels(found)) == {
         "from one.yaml": [0.9],
         f"from {other}": [0.8],
@@ -62,10 +63,10 @@ def test_a_policy_is_called_after_its_file_or_its_run_and_trial(tmp_path: Path) 
 def test_a_resumed_run_starts_from_what_it_started_from(tmp_path: Path) -> None:
     """Its policies may be gone by then, or be what it exported itself; later ones are added."""
     file = saved(tmp_path / "x.yaml", 0.9)
-    noted = json.loads(json.dumps(warmstart.plain(warmstart.gather((file,), {}, MODEL))))
+    noted = json.loads(json.dumps(warmstart.plain(warmstart.gather((file,), {}, MODEL, tmp_path))))
     saved(tmp_path / "x.yaml", 0.5)
     later = saved(tmp_path / "y.yaml", 0.4)
-    found = labels(warmstart.gather((file, later), noted, MODEL))
+    found = labels(warmstart.gather((file, later), noted, MODEL, tmp_path))
     assert thresholds(found) == {"from x.yaml": [0.9], "from y.yaml": [0.4]}
 
 
@@ -94,7 +95,7 @@ def test_a_source_that_cannot_be_used_is_named(tmp_path: Path, source: str, prob
     (tmp_path / "broken.yaml").write_text("sites: []")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TunerError, match=problem):
-        warmstart.gather((str(tmp_path / source),), {}, MODEL)
+        warmstart.gather((str(tmp_path / source),), {}, MODEL, tmp_path)
 
 
 def test_a_search_knows_the_policies_it_is_given_and_keeps_them(tmp_path: Path) -> None:

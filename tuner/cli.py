@@ -69,7 +69,7 @@ class _Commands(click.Group):
     "--from",
     "start_from",
     multiple=True,
-    help="Policies to judge first: a policy file, the name of a shipped policy, or the folder of a run. Repeatable.",
+    help="Policies to judge first: a policy file, the name of a shipped policy, or a run. Repeatable.",
 )
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
 @click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")
@@ -83,9 +83,9 @@ class _Commands(click.Group):
 @click.option("--run", help="Name of the run's folder.  [default: model-task-budget-time]")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--policies", type=PATH, default=Path("policies"), show_default=True, help="Where the policy goes.")
-@click.option("--resume", type=PATH, help="Folder of a run to continue; what is not given is taken from it.")
+@click.option("--resume", help="Name of a run to continue, or its folder; what is not given is taken from it.")
 @click.pass_context
-def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: float, **options: Any) -> None:
+def main(ctx: click.Context, /, verbose: bool, resume: str | None, tolerance: float, **options: Any) -> None:
     """Finds where and how strongly a speech LLM's audio tokens can be merged under a hard budget.
 
     \b
@@ -101,10 +101,11 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     from tuner.search.settings import Settings
 
     options |= {"tolerance": tolerance / 100, "command": shlex.join(["tune", *sys.argv[1:]])}
-    if resume is not None:
+    folder = None if resume is None else RunFolder.find_run(resume, options["runs"])
+    if folder is not None:
         given = {name for name in options if ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE}
         anew = {name: options[name] for name in given | {"command"}}
-        settings = Settings.resumed(RunFolder.reopen(resume).config(), anew)
+        settings = Settings.resumed(folder.config(), anew)
     elif options["model"] and options["budgets"]:
         settings = Settings(**options)
     else:
@@ -112,7 +113,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: Path | None, tolerance: f
     bounds = ", ".join(f"{name} <= {value:g} of the baseline" for name, value in settings.budgets.items())
     console.print(f"Searching {settings.model} for {settings.task}: {bounds}, {settings.trials} trials")
     with ProgressWatcher(console, settings.main_cost) as watcher:
-        outcome = search(settings, resume, watcher)
+        outcome = search(settings, None if folder is None else folder.path, watcher)
     print_outcome(outcome, way_out=f"go on with --resume {outcome.run} and more --trials")
 
 

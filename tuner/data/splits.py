@@ -52,12 +52,13 @@ def divide(data: UtteranceSet, fraction: float = 0.5, seed: int = 0) -> tuple[Ut
     for name, wanted in (("search", True), ("selection", False)):
         chosen = tuple(one for one in data.utterances if (groups[one.id] in search) is wanted)
         parts.append(UtteranceSet(data.name, f"{data.split}/{name}", chosen))
+    of = "too few utterances" if all(group.startswith("id:") for group in place) else "too few speakers"
     uneven = abs(len(parts[0]) / len(data) - fraction) > _UNEVEN
     log.log(
         logging.WARNING if uneven else logging.INFO,
         "%s, %s: %d utterances to search on, %d to choose on%s",
         *(data.name, data.split, *map(len, parts)),
-        "; too few speakers for an even division, name two splits outright if that is not enough" if uneven else "",
+        f"; {of} for an even division, name two splits outright if that is not enough" if uneven else "",
     )
     return parts[0], parts[1]
 

@@ -9,17 +9,20 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tuner.report.lines import Lines
+
 _PATIENCE = 2.0  # seconds that nobody needs a bar for
 
 
 class CallProgress:
-    """Shows itself when it takes long; use it as a context manager."""
+    """Shows itself when it takes long, in lines where the console is no terminal; use it as a context manager."""
 
     def __init__(self, console: Console, total: int) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
         # No refreshing thread, which would share the processor with what is measured.
         self._progress = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task = self._progress.add_task("", total=total)
+        self._lines = None if console.is_terminal else Lines(console, total)
         self._began = time.monotonic()
         self._shown = False
 
@@ -34,6 +37,9 @@ class CallProgress:
 
     def advance(self, what: str, calls: int) -> None:
         """So many more calls are done, and `what` is measured now."""
+        if self._lines is not None:
+            self._lines.advance(calls, what)
+            return
         if not self._shown and time.monotonic() - self._began > _PATIENCE:
             self._progress.start()
             self._shown = True

@@ -15,6 +15,12 @@ _COST_NAMES = {
     "end_to_end_flops": "end-to-end FLOPs",
 }
 NOTHING = "-"
+_SURE = 0.95
+
+
+def subject(outcome: Outcome) -> str:
+    """The model and the speech it was searched on."""
+    return f"{outcome.model} on {'its own speech' if outcome.dataset == outcome.model else outcome.dataset}"
 
 
 def held_out(outcome: Outcome) -> Judgement | None:
@@ -58,8 +64,28 @@ def verdict(outcome: Outcome) -> str:
         f"{outcome.chosen.name} needs {share(judged.costs.get(cost))} of the baseline's {cost_name(cost)}; "
         f"{metric(outcome)} changes by {points(judged.difference)} points (95% interval {interval(judged.ci95)}) on "
         f"{judged.split}, {judged.n} utterances. The upper end is {safe} the tolerance of {points(outcome.tolerance)}."
-        f"{over}{loops if judged.loops else ''}{unfinished}"
+        f"{over}{loops if judged.loops else ''}{_doubts(outcome, judged)}{unfinished}"
     )
+
+
+def _doubts(outcome: Outcome, judged: Judgement) -> str:
+    """What a reader of the verdict must know to believe it no more than it deserves."""
+    found, chosen_on = [], outcome.judgements[0].split
+    if judged.policy.min_audio_tokens:
+        fewest = judged.policy.min_audio_tokens
+        found.append(f"Audio of fewer than {fewest} tokens is left as it is.")
+    before = next(one for one in outcome.judgements if one.policy.hash == judged.policy.hash)
+    if judged.split == chosen_on:
+        found.append("The choice was made on this very speech, which flatters it; --test-split measures it on other.")
+    elif before.ci95[0] > 0:
+        found.append(f"On {chosen_on} it surely did worse: {points(before.difference)} ({interval(before.ci95)}).")
+    if judged.ci95[0] == judged.ci95[1]:
+        unseen = 1 - (1 - _SURE) ** (1 / judged.n)
+        found.append(
+            f"No utterance's errors changed, of which the interval knows nothing more: up to {share(unseen)} of other "
+            "utterances may change all the same."
+        )
+    return "".join(f" {one}" for one in found)
 
 
 def failings(judged: Judgement) -> str:

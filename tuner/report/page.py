@@ -38,7 +38,7 @@ def html(outcome: Outcome, path: Path, chosen: Evaluation | None = None, baselin
     Args:
         chosen, baseline: evaluations on the same utterances, for the picture of the audio tokens left at each layer.
     """
-    title = escape(f"{outcome.model} on {outcome.dataset}")
+    title = escape(facts.subject(outcome))
     body = "\n".join(_body(outcome, chosen, baseline))
     path.write_text(
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'

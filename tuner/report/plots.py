@@ -75,7 +75,7 @@ def draw_front(outcome: Outcome) -> Figure:
     axes.set_ylabel(f"Change in {facts.metric(outcome)}, points")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol="%"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
-    axes.set_title(f"{outcome.model} on {outcome.dataset}", fontsize=11, loc="left", parse_math=False)
+    axes.set_title(facts.subject(outcome), fontsize=11, loc="left", parse_math=False)
     if axes.get_legend_handles_labels()[0]:
         legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         for text in legend.get_texts():

@@ -59,7 +59,7 @@ def final_rows(outcome: Outcome) -> list[FinalRow]:
 def final_table(outcome: Outcome) -> Table:
     """The judged policies for a terminal: quality in percent, differences in points, costs relative to the baseline."""
     name = facts.heading(facts.metric(outcome))
-    title = Text(f"{outcome.model} on {outcome.dataset}")
+    title = Text(facts.subject(outcome))
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("Policy", overflow="fold", min_width=12)
     for heading in (f"{name} %\n/ clamped\n95%", "Change,\npoints\n95%", *_NARROW, "Broken"):
@@ -177,7 +177,7 @@ def command(outcome: Outcome) -> str | None:
 
 
 def _sections(outcome: Outcome) -> Iterator[str]:
-    yield f"# {_plain(outcome.model)} on {_plain(outcome.dataset)}"
+    yield f"# {_plain(facts.subject(outcome))}"
     yield _plain(facts.verdict(outcome))
     yield "![All trials: quality against cost](front.png)"
     if outcome.judgements:

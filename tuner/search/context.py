@@ -51,7 +51,7 @@ class Context:
         self._costing: Costing | None = None
         reopened = None if resume is None else RunFolder.reopen(resume)
         noted = {} if reopened is None else reopened.noted(warmstart.NOTE)
-        sources = warmstart.gather(settings.start_from, noted, self.loaded.model)
+        sources = warmstart.gather(settings.start_from, noted, self.loaded.model, settings.runs)
         self.known = self._known(sources)
         self.folder = reopened or RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
         if sources:

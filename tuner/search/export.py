@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tuner.errors import PolicyError
+from tuner.policy import Policy
 from tuner.search.outcome import Judgement, Outcome, TrialResult
 from tuner.search.settings import Settings
 from tuner.tracking import mask
+
+log = logging.getLogger(__name__)
 
 
 def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
@@ -49,6 +54,7 @@ def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
     )
     path = settings.policies / f"{settings.policy_name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
+    _tell_replaced(path, run)
     policy.save(path)
     policy.save(outcome.run / "policy.yaml")
     return replace(outcome, chosen=policy, policy_file=path)
@@ -63,6 +69,15 @@ def write_front(folder: Path, trials: Sequence[TrialResult]) -> None:
         measured = {"split": "search", "difference": round(trial.difference, 5), **_rounded(trial.costs)}
         policy = trial.policy.model_copy(update={"measured": measured, "made_by": {"trial": trial.number}})
         policy.save(folder / f"trial-{trial.number:03}.yaml")
+
+
+def _tell_replaced(path: Path, run: str) -> None:
+    try:
+        old = Policy.load(path).made_by.get("run", "elsewhere")
+    except PolicyError:
+        return  # nothing is there, or nothing of use
+    if old != run:
+        log.warning("%s came from %s and is replaced; each run keeps its own policy.yaml", path, old)
 
 
 def _measured(judgement: Judgement, baseline: Judgement) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tuner.evaluate.keep import Keep
 from tuner.evaluate.predictor import Predictor
 from tuner.search import study, warmstart
 from tuner.search.conclude import conclude
-from tuner.search.context import Context
+from tuner.search.context import BASELINE, Context
 from tuner.search.judge import Judge
 from tuner.search.mirror import mirrored
 from tuner.search.outcome import Outcome
@@ -45,7 +45,7 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
         context.folder.study, context.identity(), context.objective, seed, settings.sampler, settings.trials
     )
     context.folder.note("environment", context.environment())
-    _tell_outside(context)
+    _tell_of_start(context)
     with mirrored(context) as tracker:
         proposals = prepare(context)
         _refuse_infeasible(context, proposals)
@@ -79,8 +79,11 @@ def judge_baseline(context: Context) -> Drafted:
     return drafted
 
 
-def _tell_outside(context: Context) -> None:
-    started = {label: policy for label, policy in context.known.items() if label not in context.presets}
+def _tell_of_start(context: Context) -> None:
+    """Which policies the search starts from, and which of them are strangers to its space."""
+    started = {label: one for label, one in context.known.items() if label not in (BASELINE, *context.presets)}
+    if started:
+        context.watcher.say(f"judged first: {', '.join(started)}")
     if labels := warmstart.outside(context.space, context.layers, started):
         log.warning(
             "search space %r does not hold %s: judged all the same, but the sampler does not learn from it",

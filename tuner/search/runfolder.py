@@ -45,7 +45,7 @@ class RunFolder:
         if not (path / "config.yaml").is_file():
             found = sorted(entry.parent.name for entry in path.parent.glob("*/config.yaml"))
             there = f"runs there: {', '.join(found)}" if found else "there is no run beside it either"
-            raise SearchError(f"{path} holds no run to resume; {there}")
+            raise SearchError(f"{path} holds no run; {there}")
         return cls(path)
 
     @classmethod

@@ -49,6 +49,10 @@ def select(settings: Settings, run: Path, watcher: Watcher | None = None) -> Out
     if unfinished := len(trials) < settings.trials:
         log.warning("%s has %d of its %d trials: the choice is from those", run, len(trials), settings.trials)
     baseline = context.evaluate("candidates", context.baseline, context.evaluator)
+    searched = context.folder.config()["budgets"]
+    if settings.solve and searched != dict(settings.budgets):
+        spent = ", ".join(f"{name}={value:g}" for name, value in searched.items())
+        log.warning("the trials of %s were made to spend %s: a search for this budget may find better", run, spent)
     judge = Judge(baseline, context.costing(context.evaluator), settings.budgets)
     results = recorded(context, judge, trials)
     if not any(one.feasible for one in results):

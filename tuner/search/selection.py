@@ -27,12 +27,6 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return kept
 
 
-def best_quality(trials: Sequence[TrialResult], cost: str) -> TrialResult | None:
-    """The feasible and decoded trial of the best quality, the cheaper of equal ones."""
-    feasible = [trial for trial in trials if trial.feasible and trial.decoded]
-    return min(feasible, key=lambda trial: (trial.difference, trial.costs[cost]), default=None)
-
-
 def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[TrialResult]:
     """The `count` feasible and decoded trials that do best by errors and by drift together (the sum of both ranks), the
     cheaper of equal ones first.

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuner.errors import SearchError
 from tuner.evaluate.costing import COSTS
-from tuner.search.agreement import judged_by
+from tuner.search.agreement import AGREEMENT, judged_by
 from tuner.tasks import base
 
 SAMPLERS = ("auto", "gp", "tpe", "nsga2", "random")
@@ -89,7 +89,8 @@ class Settings:
             f"{value:.2f}" if name == "prefill_flops" else f"{name.replace('_', '-')}-{value:.2f}"
             for name, value in self.budgets.items()
         )
-        return f"{model}-{self.task}-{budget}"
+        judged = f"-{self.metric}" if self.metric == AGREEMENT else ""
+        return f"{model}-{self.task}{judged}-{budget}"
 
     def run_name(self) -> str:
         """The run's name: as given, else the policy's with the time."""

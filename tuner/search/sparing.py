@@ -37,7 +37,11 @@ def spare_short_audio(context: Context, judge: Judge, best: Judgement) -> Judgem
             break
     if fewest < wanted:
         log.warning(
-            "below %d audio tokens merging saves no time here, but the budget needs it from %d on", wanted, fewest
+            "on audio of fewer than %d tokens merging saves no time on this device, but the budget cannot be kept "
+            "without it: only audio of fewer than %d is left alone. A higher --budget leaves more of it, and "
+            "--min-audio-tokens says outright how much",
+            wanted,
+            fewest,
         )
     if fewest == 0:
         return best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from tuner.data import sources
@@ -12,6 +13,10 @@ from tuner.errors import DataError
 from tuner.loading import LoadedModel
 from tuner.search.agreement import AGREEMENT
 from tuner.search.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FEW = 30  # utterances; of fewer, bootstrap intervals come out too narrow
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
         search, selection = divide(whole)
     test = part(test_split) if test_split else None
     _disjoint(search, selection, test)
+    _warn_of_few(search, selection, test)
     return Splits(search, selection, test)
 
 
@@ -78,3 +84,14 @@ def _disjoint(*parts: UtteranceSet | None) -> None:
                     "search, selection and test must not share speech"
                 )
             seen[utterance.id] = part.split if part else ""
+
+
+def _warn_of_few(*parts: UtteranceSet | None) -> None:
+    few = [f"{len(part)} ({part.split})" for part in parts if part is not None and len(part) < FEW]
+    if few:
+        log.warning(
+            "%s utterances are too few to trust: intervals come out too narrow, and what is best of them is luck. Give "
+            "each part %d or more, better hundreds",
+            ", ".join(few),
+            FEW,
+        )

@@ -133,7 +133,8 @@ class Trials:
     def _announce(self, found: TrialResult, evaluation: Evaluation) -> None:
         self._keep(found, evaluation)
         self.tracker.trial(self.results[-1])
-        self.context.watcher.trial(self.results[-1], selection.best_quality(self.results, self._cost))
+        leading = selection.finalists(self.results, self._cost, 1)
+        self.context.watcher.trial(self.results[-1], leading[0] if leading else None)
 
     def _keep(self, found: TrialResult, evaluation: Evaluation) -> None:
         repeats = next((one.number for one in self.results if one.policy.hash == found.policy.hash), None)

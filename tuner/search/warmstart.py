@@ -14,14 +14,15 @@ NOTE = "start_from"
 Sources = Mapping[str, Mapping[str, Policy]]  # source -> label -> policy
 
 
-def gather(given: Sequence[str], noted: Mapping[str, Any], model: Any) -> Sources:
+def gather(given: Sequence[str], noted: Mapping[str, Any], model: Any, runs: Path) -> Sources:
     """The policies of every source by label: "from x.yaml", "from other trial 12".
 
     Args:
-        given: policy files, names of shipped policies, folders of runs.
+        given: policy files, names of shipped policies, folders of runs or their names.
         noted: what an earlier start of the same run noted (`plain`). It counts, whatever those files hold by now: a
             search may write to the file that it started from.
         model: the loaded model that every policy must have been made for.
+        runs: the folder that has the runs which are given by name.
 
     Raises:
         TunerError: a source without a policy, or with one for another model; names the file.
@@ -34,8 +35,10 @@ def gather(given: Sequence[str], noted: Mapping[str, Any], model: Any) -> Source
         if source in sources:
             continue
         taken = {label for policies in sources.values() for label in policies}
-        found = _read(source, Path(source).name, model)
-        sources[source] = found if taken.isdisjoint(found) else _read(source, source, model)
+        there = Path(source) if Path(source).exists() else runs / source
+        path = there if there.is_dir() else Path(source)
+        found = _read(path, path.name, model)
+        sources[source] = found if taken.isdisjoint(found) else _read(path, source, model)
     return sources
 
 
@@ -64,12 +67,11 @@ def outside(space: SearchSpace, layers: int, policies: Mapping[str, Policy]) -> 
     ]
 
 
-def _read(source: str, name: str, model: Any) -> dict[str, Policy]:
+def _read(source: Path, name: str, model: Any) -> dict[str, Policy]:
     """A source's policies by label, `name` standing for the source."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return {f"from {name}": _checked(source, model)}
-    files = [path for path in (folder / "policy.yaml", *sorted((folder / "front").glob("*.yaml"))) if path.is_file()]
+    if not source.is_dir():
+        return {f"from {name}": _checked(str(source), model)}
+    files = [path for path in (source / "policy.yaml", *sorted((source / "front").glob("*.yaml"))) if path.is_file()]
     if not files:
         raise SearchError(f"--from {source}: no policy.yaml and no front/*.yaml in it; is it the folder of a run?")
     policies = {path: _checked(str(path), model) for path in files}

@@ -15,4 +15,7 @@ class Watcher:
         """Steps of the stage are done."""
 
     def trial(self, result: TrialResult, best: TrialResult | None) -> None:
-        """A trial ended; `best` is the feasible one of the best quality so far."""
+        """A trial ended; `best` is the finalist that leads so far."""
+
+    def say(self, text: str) -> None:
+        """Something that the user wants to know and nothing is wrong with."""
