@@ -69,7 +69,7 @@ def final_table(outcome: Outcome) -> Table:
         if row.split != split:
             split = row.split
             table.add_section()
-            table.add_row(Text(split.replace(", n = ", "\nn = "), style="italic"))
+            table.add_row(Text(re.sub("/|, (?=n = )", lambda cut: f"{cut[0].strip(', ')}\n", split), style="italic"))
         quality, change = (
             f"{value}\n{bounds}" if bounds else value
             for value, bounds in (
