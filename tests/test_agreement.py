@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import yaml
 from tuner.data.sources import load
 from tuner.errors import DataError, SearchError
 from tuner.evaluate.records import Evaluation, UtteranceRecord
+from tuner.report import facts
 from tuner.search.agreement import judged_by, with_itself
 from tuner.search.run import search
 from tuner.search.settings import Settings
@@ -66,7 +68,7 @@ def test_an_unknown_metric_is_refused_before_anything_is_loaded() -> None:
 
 
 @pytest.mark.slow
-def test_bare_audio_is_enough_for_a_search(tmp_path: Path) -> None:
+def test_bare_audio_is_enough_for_a_search(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     audio = tmp_path / "audio"
     audio.mkdir()
     for place, one in enumerate(load("reference", split="search", limit=8).utterances):
@@ -88,6 +90,8 @@ def test_bare_audio_is_enough_for_a_search(tmp_path: Path) -> None:
 
     outcome = search(replace(settings, metric="agreement"))
     assert outcome.metric == "disagreement"
+    assert re.search(r"\d \(.*search\), \d \(.*selection\) utterances are too few to trust", caplog.text)
+    assert "the choice was made on this very speech" in facts.verdict(outcome).lower()
     said: dict[str, str] = {}
     for part in ("candidates", "selection"):
         records = {path.stem: json.loads(path.read_text()) for path in (outcome.run / part).glob("*.json")}
@@ -101,7 +105,7 @@ def test_bare_audio_is_enough_for_a_search(tmp_path: Path) -> None:
             assert (record.errors, record.total) == (score.errors, score.total)
         assert len(heard) > 1
     assert all(one.baseline == 0 for one in outcome.judgements)
-    assert outcome.policy_file is not None
+    assert outcome.policy_file == tmp_path / "policies" / "reference-asr-agreement-0.95.yaml"
     assert yaml.safe_load(outcome.policy_file.read_text())["measured"]["metric"] == "disagreement"
     assert "disagreement" in (outcome.run / "report" / "report.html").read_text(encoding="utf-8")
 

@@ -70,6 +70,21 @@ def test_a_single_speaker_is_divided_with_a_warning(caplog: pytest.LogCaptureFix
     assert "one speaker only" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("speakers", "reason"),
+    [
+        (["anna"] * 30 + ["ben"], "too few speakers for an even division"),
+        ([None] * 2, "too few utterances for an even"),
+    ],
+)
+def test_an_uneven_division_is_warned_of(
+    speakers: list[str | None], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in range(9):
+        divide(spoken(*speakers), fraction=0.9, seed=seed)
+    assert reason in caplog.text
+
+
 def test_what_cannot_be_divided() -> None:
     with pytest.raises(DataError, match=r"1 utterance\(s\) cannot be divided"):
         divide(spoken(None))

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from optuna.trial import TrialState
 
+from tests.tiny import tiny_model
 from tuner.cli import main
 from tuner.errors import BudgetError, SearchError
 from tuner.evaluate.evaluator import Evaluator
@@ -28,6 +29,7 @@ from tuner.tracking import Tracker
 
 # What the run judged, by the threshold of its only site, and how far it went with each.
 WENT = {1.0: "decoded", 0.85: "undecoded", 0.75: "undecoded", 0.7: "given up", 0.65: "decoded"}
+MADE_BEFORE = Policy.for_model(tiny_model()).model_copy(update={"made_by": {"run": "another run"}})
 BUDGET, LOOSER = 0.64, 0.9  # the upper bound of 0.65's cost is 0.633, that of 0.85's 0.938; all others lie between
 
 
@@ -48,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             evaluation = replace(evaluation, records=evaluation.records[:3])
         context.folder.save("candidates", policy, evaluation)
         state = TrialState.PRUNED if went == "given up" else TrialState.COMPLETE
-        values = None if went == "given up" else [0.0, 1.0]
+        values = None if went == "given up" else [0.0]
         opened.add_trial(optuna.create_trial(state=state, values=values, user_attrs={"policy": policy.hash}))
     (context.folder.path / "policy.yaml").write_text("the run's own")
     return context.folder.path
@@ -88,13 +90,18 @@ def test_a_looser_budget_chooses_among_what_the_search_did_not_decode(
 ) -> None:
     assert decoded(run) == {0.65}
     before = files(run)
+    policy_file = run.parent / "policies" / "reference-asr-0.90.yaml"
+    policy_file.parent.mkdir()
+    MADE_BEFORE.save(policy_file)
     outcome = select(asked(run, LOOSER, finalists=2), run)
+    assert "reference-asr-0.90.yaml came from another run and is replaced" in caplog.text
     assert decoded(run) == {0.75, 0.7, 0.65}, "the two that drift least of those the budget allows, and what was known"
     assert "5 of its 9 trials" in caplog.text
+    assert "made to spend prefill_flops=0.64: a search for this budget may find better" in caplog.text
     assert outcome.interrupted
 
-    assert outcome.policy_file == run.parent / "policies" / "reference-asr-0.90.yaml"
-    policy = Policy.load(outcome.policy_file)
+    assert outcome.policy_file == policy_file
+    policy = Policy.load(policy_file)
     assert (policy.name, policy.task) == ("reference-asr-0.90", "asr")
     assert policy.sites[0].threshold in {0.75, 0.7, 0.65}
     assert policy.made_by["command"] == "tune select ..."
