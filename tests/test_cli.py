@@ -26,6 +26,7 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["--model", "reference", "--budget", "0.7", "--dataset", "./none.jsonl"], "none.jsonl"),
         (["--model", "reference", "--budget", "0.7", "--device", "abacus"], "try --device cpu"),
         (["--resume", "runs/none"], "holds no run"),
+        (["search", "--model", "reference"], "a search has no command of its own"),
         (["--model", "./no-such-folder", "--budget", "0.7"], "cannot load model './no-such-folder'"),
         (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
         (["bench", "--model", "reference"], "give --policy or --shape"),

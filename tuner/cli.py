@@ -22,6 +22,13 @@ from tuner.search.command import print_outcome, select
 class _Commands(click.Group):
     """Prints the project's own errors as one line instead of a traceback."""
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = "a search has no command of its own: tune --model reference --budget 0.7"
+            raise click.UsageError(f"{error.message.rstrip('.')}; {hint}", ctx) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
