@@ -11,9 +11,12 @@ from tuner.data.utterances import Utterance
 from tuner.evaluate.breakeven import Pays, break_even, spread
 from tuner.policy import Policy
 from tuner.search import sparing
+from tuner.search.context import Context
 from tuner.search.run import search
 from tuner.search.settings import Settings
+from tuner.search.watch import Watcher
 
+SHIPPED = Path("search_spaces/input.yaml")
 SLOWER, FASTER = (1.2, -0.01), (0.8, 0.01)
 
 
@@ -52,6 +55,15 @@ def test_lengths_are_spread_from_the_shortest_to_the_longest() -> None:
     utterances = [Utterance(str(second), None, None, float(second), b"") for second in (5, 1, 9, 3, 7)]
     assert [one.seconds for one in spread(utterances, 3)] == [1, 5, 9]
     assert [one.seconds for one in spread(utterances, 8)] == [1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize(("asked", "fewest"), [(None, 40), (0, 0), (7, 7)])
+def test_what_is_asked_for_goes_before_what_the_space_says(tmp_path: Path, asked: int | None, fewest: int) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(f"{SHIPPED.read_text()}\nmin_audio_tokens: 40\n")
+    budgets = {"prefill_flops": 0.7}
+    settings = Settings("reference", budgets, space=str(space), min_audio_tokens=asked, limit=1, runs=tmp_path)
+    assert Context(settings, None, Watcher()).baseline.min_audio_tokens == fewest
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ class Context:
 
     def policy(self, sites: tuple[MergeSite, ...], position: Position | None = None) -> Policy:
         """A policy of this search with these sites and, where none is given, the space's first position rule."""
+        asked = self.settings.min_audio_tokens
         return Policy.for_model(
             self.loaded.model,
             sites,
@@ -66,7 +67,7 @@ class Context:
             name=self.settings.policy_name,
             task=self.task.name,
             position=position or self.space.position_of({}),
-            min_audio_tokens=self.settings.min_audio_tokens or self.space.min_audio_tokens,
+            min_audio_tokens=self.space.min_audio_tokens if asked is None else asked,
         )
 
     def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:
