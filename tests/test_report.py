@@ -232,6 +232,7 @@ def test_a_report_without_texts_says_what_it_was_judged_by() -> None:
         (replace(finished(), judgements=()), r"not yet judged"),
         (LOOPING, r"within the tolerance of \+1.00\. More of its outputs are broken there .* allows: 2.0%\.$"),
         (CASES["without texts"], r"disagreement changes by \+0.40 points"),
+        (replace(WORSE, judgements=WORSE.judgements[:1]), r"It is surely worse than the baseline there\. The choice"),
         (UNTESTED, r"choice was made on this very speech.*--test-split"),
         (WORSE, r"On dev it surely did worse: \+1.20 \(\+0.70 to \+1.70\)\.$"),
         (UNMOVED, r"No utterance's errors changed.*up to 5.8% of other utterances"),  # 1 - 0.05 ** (1 / 50)

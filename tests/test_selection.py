@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from tuner.policy import MergeSite, ModelBlock, Policy
+from tuner.search.context import Context
 from tuner.search.outcome import Judgement, TrialResult
 from tuner.search.selection import choose, finalists, front
+from tuner.search.settings import Settings
+from tuner.search.validate import validate
 
 BLOCK = ModelBlock(id="m", architecture="A", layers=12, hidden_size=8, fingerprint="f-f")
 
@@ -98,3 +103,13 @@ def test_trials_that_were_not_decoded_are_never_chosen_from() -> None:
 )
 def test_the_choice(judged: list[Judgement], place: int | None) -> None:
     assert choose(judged, "prefill_flops") is (None if place is None else judged[place])
+
+
+@pytest.mark.parametrize(
+    ("feasible", "why"), [(True, "2 trials kept the budget, all of them too far"), (False, "no trial met")]
+)
+def test_it_is_said_why_there_is_no_finalist(feasible: bool, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    context = cast(Context, SimpleNamespace(settings=Settings("reference", {"prefill_flops": 0.7})))
+    lost = [replace(trial(number, math.nan, 0.5), feasible=feasible, decoded=False) for number in (0, 1)]
+    assert validate(context, lost) == ([], None)
+    assert why in caplog.text

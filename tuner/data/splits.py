@@ -72,7 +72,7 @@ def refuse_test(split: str, force: bool = False) -> None:
     if _TEST.search(split.lower()) and not force:
         raise DataError(
             f"split {split!r} is a test split by its name: a policy tuned on it can no longer be judged on it. "
-            "Tune on another split (validation, dev, train), or force it if the name misleads"
+            "Tune on another split (validation, dev, train), or force it (--force-test) if the name misleads"
         )
 
 

@@ -75,6 +75,8 @@ def _doubts(outcome: Outcome, judged: Judgement) -> str:
         fewest = judged.policy.min_audio_tokens
         found.append(f"Audio of fewer than {fewest} tokens is left as it is.")
     before = next(one for one in outcome.judgements if one.policy.hash == judged.policy.hash)
+    if judged.ci95[0] > 0:
+        found.append("It is surely worse than the baseline there.")
     if judged.split == chosen_on:
         found.append("The choice was made on this very speech, which flatters it; --test-split measures it on other.")
     elif before.ci95[0] > 0:

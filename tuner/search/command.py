@@ -59,5 +59,5 @@ def print_outcome(outcome: Outcome, way_out: str) -> None:
     console.print(facts.verdict(outcome), highlight=False)
     console.print(f"\nreport  {outcome.run / 'report' / 'report.html'}", highlight=False, soft_wrap=True)
     if outcome.policy_file is None:
-        raise click.ClickException(f"no policy kept the budget; {way_out}")
+        raise click.ClickException(f"no policy was chosen; {way_out}")
     console.print(f"policy  {outcome.policy_file}\n\n{facts.loading(outcome)}", highlight=False, soft_wrap=True)

@@ -100,6 +100,6 @@ def _refuse_infeasible(context: Context, proposals: Proposals) -> None:
         if bounds[name] > budget:
             raise BudgetError(
                 f"budget {name}={budget:g} is infeasible: the smallest ratio that search space "
-                f"{context.space.name!r} can reach on this speech is {bounds[name]:.3f}. Raise the budget, or use a "
-                "space with lower thresholds or earlier layers"
+                f"{context.space.name!r} can reach on this speech is {bounds[name]:.3f} (its upper 95 % "
+                "bound). Raise the budget, or use a space with lower thresholds or earlier layers"
             )

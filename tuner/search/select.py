@@ -80,8 +80,8 @@ def _infeasible(context: Context, judge: Judge, trials: Sequence[FrozenTrial]) -
     command = shlex.join(["tune", "--model", settings.model, *options, "--from", str(run)])
     return BudgetError(
         f"no trial of {run} keeps {', '.join(budgets)} and the loop guard; the smallest ratios there are "
-        f"{', '.join(least)}. Select with a higher budget, or search for more with the data options of that run: "
-        f"{command}"
+        f"{', '.join(least)} (upper 95 % bounds, which budgets are held against). Select with a higher budget, or "
+        f"search for more with the data options of that run: {command}"
     )
 
 

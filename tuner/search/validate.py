@@ -24,7 +24,14 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
     cost = context.settings.main_cost
     finalists = selection.finalists(trials, cost, context.settings.finalists)
     if not finalists:
-        log.warning("no trial met the budget; more trials or another --space may")
+        if kept := sum(one.feasible for one in trials):
+            log.warning(
+                "%d trials kept the budget, all of them too far from the baseline's answers to be of use; more trials, "
+                "a higher budget or another --space may find better",
+                kept,
+            )
+        else:
+            log.warning("no trial met the budget; more trials or another --space may")
         return [], None
     labelled = [(one.label or f"trial {one.number}", one.policy) for one in finalists]
     # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
