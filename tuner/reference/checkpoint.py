@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,11 +18,11 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from tuner.reference import grammar
+from tuner.reference import grammar, lessons
 
 WINDOW_SECONDS = 10
 MEL_BINS = 80
-VOCABULARY = 1_400
+VOCABULARY = 2_600
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>"]
 # The turns of Qwen2-Audio's own template without its system message, which would outweigh ten seconds of speech here.
 CHAT_TEMPLATE = (
@@ -39,15 +41,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
-    text = [text for _, text in grammar.sentences(20_000, seed=7)]
-    text += [
-        "user",
-        "assistant",
-        "system",
-        "Transcribe the speech.",
-        "Answer the question.",
-        "Translate to Spanish.",
-    ] * 50
+    rng = random.Random(7)
+    text = ["user", "assistant", "system"] * 50
+    for _, sentence in grammar.sentences(20_000, seed=7):
+        for lesson in lessons.lessons(sentence, rng):
+            text += [f"\n{lesson.prompt}", lesson.answer]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=SPECIAL,
@@ -110,6 +108,27 @@ def untrained(words: PreTrainedTokenizerFast, seed: int, **text: Any) -> Qwen2Au
     model.generation_config = GenerationConfig(
         eos_token_id=ids["<|im_end|>"], pad_token_id=ids["<|endoftext|>"], do_sample=False
     )
+    return model
+
+
+def taken_over(folder: Path, words: PreTrainedTokenizerFast, seed: int) -> Qwen2AudioForConditionalGeneration:
+    """A model with the weights of a finished checkpoint, whose tokenizer may have been another.
+
+    A token type that is new begins as the mean of the types that it was made of before.
+    """
+    model = untrained(words, seed)
+    before = Qwen2AudioForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    old_words = PreTrainedTokenizerFast.from_pretrained(folder)
+    state, new = before.state_dict(), model.state_dict()
+    for name, rows in state.items():
+        if rows.shape != new[name].shape:  # one row for each token type
+            state[name] = new[name].clone()
+            for token, index in words.get_vocab().items():
+                old = old_words.get_vocab().get(token)
+                parts = [old] if old is not None else old_words.encode(words.decode([index]), add_special_tokens=False)
+                if parts:
+                    state[name][index] = rows[parts].mean(0)
+    model.load_state_dict(state)
     return model
 
 

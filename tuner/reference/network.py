@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,16 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast, Qwen2AudioForConditionalGeneration
 
 CHARACTERS = " '" + string.ascii_lowercase  # CTC's alphabet; index 0 is the blank
-PROMPT = ("<|im_start|>user\n<|audio_bos|>", "<|audio_eos|>\nTranscribe the speech.<|im_end|>\n<|im_start|>assistant\n")
+HEARD = ("<|im_start|>user\n<|audio_bos|>", "<|audio_eos|>")  # around the audio tokens
+ASKED = ("\n", "<|im_end|>\n<|im_start|>assistant\n")  # around an instruction
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """What the model is told to do with what it heard, and what it should say."""
+
+    prompt: str
+    answer: str
 
 
 class Network(nn.Module):
@@ -21,7 +32,7 @@ class Network(nn.Module):
         self.model = model
         model.set_attn_implementation("eager")  # on a CPU its backward pass is twice as fast as sdpa's at these sizes
         self.words = words
-        self.before, self.after = (words.encode(part, add_special_tokens=False) for part in PROMPT)
+        self.before, self.after = (self._encoded(part) for part in HEARD)
         self.ctc_head = nn.Linear(model.config.audio_config.d_model, len(CHARACTERS) + 1)
 
     def encode(self, mel: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,26 +58,47 @@ class Network(nn.Module):
         halves = ((frames - 1) // 2 + 1).cpu()
         return functional.ctc_loss(chances, torch.cat(targets), halves, lengths, zero_infinity=True)
 
-    def answer_loss(self, audio: Tensor, tokens: Tensor, texts: list[str]) -> Tensor:
-        """Cross-entropy of the transcripts after the transcription prompt, mean per token.
+    def answer_losses(self, audio: Tensor, tokens: Tensor, told: Sequence[Sequence[Instruction]]) -> Tensor:
+        """Cross-entropy of the answers to the first, second, ... instruction of each utterance, mean per token:
+        [instructions].
 
-        Sequences are padded on the right, which a causal decoder needs no mask for.
+        All utterances have as many. What was heard is read once and every instruction goes on from there, blind to the
+        others: the same states as in as many prompts, at a fraction of the work. Sequences are padded on the right.
         """
-        pad, end = self.words.pad_token_id, self.words.eos_token_id
-        placeholder = self.model.config.audio_token_id
-        rows, labels = [], []
-        for count, text in zip(tokens.tolist(), texts, strict=True):
-            prompt = [*self.before, *[placeholder] * count, *self.after]
-            answer = [*self.words.encode(text, add_special_tokens=False), end]
-            rows.append(torch.tensor(prompt + answer))
-            labels.append(torch.tensor([-100] * (len(prompt) - 1) + answer + [-100]))
-        ids = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad).to(audio.device)
-        wanted = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100).to(audio.device)
+        pad, placeholder = self.words.pad_token_id, self.model.config.audio_token_id
+        rows = [self._row(count, instructions) for count, instructions in zip(tokens.tolist(), told, strict=True)]
+        ids, wanted, branch, place = (
+            nn.utils.rnn.pad_sequence([row[part] for row in rows], batch_first=True, padding_value=filler).to(audio.device)
+            for part, filler in enumerate((pad, -100, -1, 0))
+        )
         embeddings = self.model.get_input_embeddings()(ids)
         heard = audio[torch.arange(audio.shape[1], device=audio.device)[None] < tokens[:, None]]
         embeddings = embeddings.masked_scatter((ids == placeholder)[..., None], heard.to(embeddings.dtype))
-        states = self.model.model.language_model(inputs_embeds=embeddings, use_cache=False).last_hidden_state
+        seen = (branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == 0)
+        mask = torch.zeros(seen.shape, device=audio.device).masked_fill(~seen.tril(), -1e4)[:, None]
+        states = self.model.model.language_model(
+            inputs_embeds=embeddings, attention_mask=mask, position_ids=place, use_cache=False
+        ).last_hidden_state
         spoken = wanted != -100
-        return functional.cross_entropy(
-            self.model.lm_head(states[spoken]).float(), wanted[spoken], label_smoothing=0.05
+        losses = functional.cross_entropy(
+            self.model.lm_head(states[spoken]).float(), wanted[spoken], label_smoothing=0.05, reduction="none"
         )
+        number = branch[spoken]
+        return torch.stack([losses[number == one].mean() for one in range(1, len(told[0]) + 1)])
+
+    def _row(self, count: int, instructions: Sequence[Instruction]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Ids, labels, the number of the instruction (0 for what was heard) and positions of one utterance."""
+        ids = [*self.before, *[self.model.config.audio_token_id] * count, *self.after]
+        start = len(ids)
+        labels, branch, place = [-100] * start, [0] * start, list(range(start))
+        for number, one in enumerate(instructions, start=1):
+            asked = self._encoded(one.prompt.join(ASKED))
+            answer = [*self._encoded(one.answer), self.words.eos_token_id]
+            ids += asked + answer
+            labels += [-100] * (len(asked) - 1) + answer + [-100]
+            branch += [number] * (len(asked) + len(answer))
+            place += range(start, start + len(asked) + len(answer))
+        return torch.tensor(ids), torch.tensor(labels), torch.tensor(branch), torch.tensor(place)
+
+    def _encoded(self, text: str) -> list[int]:
+        return list(self.words.encode(text, add_special_tokens=False))

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 import torch
 
-from tuner.reference import batching, card, checkpoint, corpus, measure, real, validation
+from tuner.reference import batching, card, checkpoint, corpus, lessons, measure, real, validation
 from tuner.reference.features import Features
 from tuner.reference.network import Network
 
@@ -41,16 +42,23 @@ class Recipe:
 class Training:
     """The state that a checkpoint holds: network, optimizers, step."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: torch.device, start_from: Path | None = None) -> None:
         self.recipe, self.device = recipe, device
         self.path = folder / "training.pt"
         self.processor = checkpoint.processor()
-        model = checkpoint.untrained(self.processor.tokenizer, recipe.seed)
-        self.network = Network(model, self.processor.tokenizer).to(device)
+        words = self.processor.tokenizer
+        if start_from is None:
+            model = checkpoint.untrained(words, recipe.seed)
+        else:
+            model = checkpoint.taken_over(start_from, words, recipe.seed)
+            model.model.audio_tower.requires_grad_(False)  # it hears well; most of the time goes to what it is for
+        self.hears = start_from is not None
+        self.network = Network(model, words).to(device)
         self.features = Features(self.processor.feature_extractor, device)
-        matrices = [p for n, p in self.network.named_parameters() if p.ndim == 2 and ".layers." in n]
+        learning = [(name, one) for name, one in self.network.named_parameters() if one.requires_grad]
+        matrices = [one for name, one in learning if one.ndim == 2 and ".layers." in name]
         chosen = {id(p) for p in matrices}
-        others = [p for p in self.network.parameters() if p.requires_grad and id(p) not in chosen]
+        others = [one for _, one in learning if id(one) not in chosen]
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Muon(matrices, lr=recipe.rate, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
             torch.optim.AdamW(others, lr=recipe.rate, betas=(0.9, 0.98), weight_decay=0.01),
@@ -86,18 +94,20 @@ class Training:
         left = (r.ctc_steps + r.steps - self.step) / (0.5 * r.steps)
         return r.rate * min(1.0, (since + 1) / 100, max(left, 0.0))
 
-    def train_step(self, batch: list[corpus.Clip]) -> tuple[float, float]:
-        """One update; returns the CTC and the answer loss (0 while only the encoder learns)."""
+    def train_step(self, batch: list[corpus.Clip]) -> list[float]:
+        """One update; returns the CTC loss and that of each lesson (0 for what is not learnt now)."""
         r = self.recipe
         rng = random.Random(f"{r.seed}-{self.step}")
         texts = [clip.text for clip in batch]
         mel, frames = self.features([clip.samples for clip in batch], rng, augment=self.step >= r.easy_steps)
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             states, audio, tokens = self.network.encode(mel, frames)
-            ctc = self.network.ctc_loss(states, frames, texts)
-            together = self.step >= r.ctc_steps
-            answer = self.network.answer_loss(audio, tokens, texts) if together else torch.zeros(())
-            loss = answer + r.ctc_weight * ctc if together else ctc
+            ctc = torch.zeros(()) if self.hears else self.network.ctc_loss(states, frames, texts)
+            loss, answers = r.ctc_weight * ctc, torch.zeros(len(lessons.NAMES))
+            if self.step >= r.ctc_steps:
+                told = [lessons.lessons(text, rng) for text in texts]
+                answers = self.network.answer_losses(audio, tokens, told)
+                loss = loss + answers @ torch.tensor(lessons.SHARES, device=answers.device)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for optimizer in self.optimizers:
@@ -106,7 +116,7 @@ class Training:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return float(ctc.detach()), float(answer.detach())
+        return [float(ctc.detach()), *answers.detach().tolist()]
 
     def export(self, folder: Path) -> None:
         """A Hugging Face checkpoint directory in bfloat16."""
@@ -130,6 +140,11 @@ class Training:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True, help="Where the model goes."
 )
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path, exists=True),
+    help="A finished checkpoint to go on from; its encoder stays as it is. Goes with --easy-steps 0 --ctc-steps 0.",
+)
 @click.option("--utterances", default=Recipe.utterances, show_default=True)
 @click.option("--easy-steps", default=Recipe.easy_steps, show_default=True, help="CTC steps on short, clean clips.")
 @click.option("--ctc-steps", default=Recipe.ctc_steps, show_default=True)
@@ -137,7 +152,7 @@ class Training:
 @click.option("--seconds", default=Recipe.seconds, show_default=True, help="Audio in one batch.")
 @click.option("--rate", default=Recipe.rate, show_default=True, help="Peak learning rate.")
 @click.option("--seed", default=Recipe.seed, show_default=True)
-def main(work: Path, speech: Path | None, out: Path, **options: float) -> None:
+def main(work: Path, speech: Path | None, out: Path, start_from: Path | None, **options: float) -> None:
     """Trains the reference speech LLM and writes it, measured, with its model card."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     recipe = Recipe(**options)  # type: ignore[arg-type]
@@ -148,17 +163,17 @@ def main(work: Path, speech: Path | None, out: Path, **options: float) -> None:
     hours = sum(len(clip.samples) for clip in clips) / 16_000 / 3_600
     log.info("%d synthetic clips (%.1f h), %d real orders, on %s", len(clips), hours, len(orders), device)
 
-    training = Training(recipe, work, device)
-    began, losses = time.monotonic(), (0.0, 0.0)
+    training = Training(recipe, work, device, start_from)
+    began, losses = time.monotonic(), None
     total = recipe.ctc_steps + recipe.steps
     for batch in batching.batches(clips, orders, digits, recipe.seconds, recipe.seed, training.step, recipe.easy_steps):
         if training.step >= total:
             break
-        now = training.train_step(batch)
-        losses = now if losses == (0.0, 0.0) else (0.95 * losses[0] + 0.05 * now[0], 0.95 * losses[1] + 0.05 * now[1])
+        now = np.array(training.train_step(batch))
+        losses = now if losses is None else 0.95 * losses + 0.05 * now
         if training.step % 20 == 0:
-            spent = (time.monotonic() - began) / 60
-            log.info("step %d/%d  ctc %.3f  answer %.3f  %.1f min", training.step, total, *losses, spent)
+            named = "  ".join(f"{name} {loss:.3f}" for name, loss in zip(("ctc", *lessons.NAMES), losses, strict=True))
+            log.info("step %d/%d  %s  %.1f min", training.step, total, named, (time.monotonic() - began) / 60)
         if training.step % 200 == 0 or training.step == total:
             training.save()
             training.export(work / "weights")
