@@ -68,7 +68,9 @@ class Network(nn.Module):
         pad, placeholder = self.words.pad_token_id, self.model.config.audio_token_id
         rows = [self._row(count, instructions) for count, instructions in zip(tokens.tolist(), told, strict=True)]
         ids, wanted, branch, place = (
-            nn.utils.rnn.pad_sequence([row[part] for row in rows], batch_first=True, padding_value=filler).to(audio.device)
+            nn.utils.rnn.pad_sequence([row[part] for row in rows], batch_first=True, padding_value=filler).to(
+                audio.device
+            )
             for part, filler in enumerate((pad, -100, -1, 0))
         )
         embeddings = self.model.get_input_embeddings()(ids)

@@ -44,7 +44,12 @@ class Order:
 
         extras = tuple(re.findall(_EXTRA, parts["extras"] or ""))
         return cls(
-            parts["ask"] or "", parts["drink"] or "", said(grammar.SIZES), said(grammar.ROASTS), said(grammar.SHOTS), extras
+            parts["ask"] or "",
+            parts["drink"] or "",
+            said(grammar.SIZES),
+            said(grammar.ROASTS),
+            said(grammar.SHOTS),
+            extras,
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from tuner.reference import grammar, speech, voices
+from tuner.reference.annotate import annotated
 
 FOLDER = Path(__file__).parent / "data"
 SIZES = {"search": 100, "selection": 100, "test": 200}
@@ -106,8 +107,10 @@ def _said_in_a_row(waiting: Iterator[tuple[str, str]], count: int, split: str) -
 
 def build_all(folder: Path = FOLDER) -> None:
     """Makes all splits and `manifest.jsonl`."""
-    rows = [row for split in SIZES for row in build(split, folder)]
-    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rows = [annotated(row) for split in SIZES for row in build(split, folder)]
+    (folder / "manifest.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":
