@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +61,7 @@ def speak(text: str, voice: Voice) -> Spoken:
     samples: list[NDArray[np.int16]] = []
     starts: dict[int, int] = {}
 
-    @_Callback
-    def receive(wave, count, events) -> int:  # type: ignore[no-untyped-def]  # ctypes pointers have no static types
+    def receive(wave: Any, count: int, events: Any) -> int:  # ctypes' pointers
         if count > 0:
             samples.append(np.ctypeslib.as_array(wave, (count,)).copy())
         number = 0
@@ -73,7 +73,8 @@ def speak(text: str, voice: Voice) -> Spoken:
 
     library = _library()
     rate = library.espeak_Initialize(SYNCHRONOUS, 0, None, 0)
-    library.espeak_SetSynthCallback(receive)
+    callback = _Callback(receive)  # kept by name: the library does not keep it alive
+    library.espeak_SetSynthCallback(callback)
     said = text.encode()
     errors = (
         library.espeak_SetVoiceByName(voice.name.encode()),
