@@ -13,9 +13,36 @@ from functools import cache
 from tuner.reference import grammar
 from tuner.reference.orders import ORDER, Order, any_of
 from tuner.reference.spanish_words import (
-    AMOUNTS, ANIMALS, ASKS, CITIES, COLOURS, CONNECTIONS, DAYS, DEVICES, DRINKS, EXTRAS, FOODS, HUNDREDS, LOOSE, MONTHS,
-    MUSIC, NAMES, ONES, OPERATIONS, ORDINALS, PLACES, ROASTS, ROOMS, SHOTS, SIZES, TEENS, TENS, TWENTIES, UNITS, WEATHER,
-)  # fmt: skip
+    AMOUNTS,
+    ANIMALS,
+    ASKS,
+    CITIES,
+    COLOURS,
+    CONNECTIONS,
+    DAYS,
+    DEVICES,
+    DRINKS,
+    EXTRAS,
+    FOODS,
+    HUNDREDS,
+    LOOSE,
+    MONTHS,
+    MUSIC,
+    NAMES,
+    ONES,
+    OPERATIONS,
+    ORDINALS,
+    PLACES,
+    ROASTS,
+    ROOMS,
+    SHOTS,
+    SIZES,
+    TEENS,
+    TENS,
+    TWENTIES,
+    UNITS,
+    WEATHER,
+)
 
 Maker = Callable[..., str]
 # One line for each of the grammar's templates. A slot that comes twice has a 2 behind its name; `bare` leaves the
