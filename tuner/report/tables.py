@@ -114,7 +114,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         writer.writerow([*header, "ties", "decoded", "feasible", "on_front", "seconds", "repeats"])
         for trial in outcome.trials:
             policy = trial.policy
-            sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
+            sites = " ".join(":".join(map(str, site.model_dump().values())) for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
             qualities = (trial.quality, trial.clamped, trial.difference, trial.broken, trial.drift)
             values = [value if math.isfinite(value) else "" for value in qualities]
