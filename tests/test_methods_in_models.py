@@ -14,11 +14,14 @@ from tests.test_drafted_families import Judged, loaded, without_nats
 from tests.tiny import left_padded, tiny_model, utterance
 from tuner.doctor.case import Speech
 from tuner.doctor.running import remains, said
-from tuner.errors import ModelError
+from tuner.errors import ModelError, PolicyError
 from tuner.evaluate.records import Evaluation
 from tuner.methods.base import Grouping, Seen
+from tuner.methods.known import BY_ATTENTION
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.attention import Attention, attention_of
+from tuner.runtime.masks import FULL, SLIDING, layer_kinds
+from tuner.runtime.models import describe
 
 UTTERANCES = [utterance([20]), utterance([12, 9], seed=1), utterance([31], seed=2)]
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -32,7 +35,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fastadasp": {"ratio": 0.6},
     "samap": {"ratio": 0.6, "threshold": 0.9},
 }
-BY_ATTENTION = {"norm", "atome", "fastadasp", "samap"}
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,8 @@ def _lengths(evaluation: Evaluation) -> list[tuple[tuple[int, ...], tuple[int, .
 def test_every_method_works_in_every_family(family: str) -> None:
     made = load(family)
     inputs = Speech.of(made, [recording(2.2)]).alone[0]
-    before, layer = remains(made.model), 1
+    before, kinds = remains(made.model), layer_kinds(made.speech.text_config)
+    layer = next(at for at, kind in enumerate(kinds) if at > 0 and kind in (FULL, SLIDING))
     for method in SETTINGS:
         with _policy(made.model, method, layer).applied(made.model) as handle:
             assert len(said(made.model, inputs, 3)[0]) == 3
@@ -141,6 +144,12 @@ def test_attention_is_what_the_model_computes_itself(models: dict[str, Any]) -> 
 
 
 def test_a_layer_without_attention_is_refused() -> None:
+    model = load("nemotron3_5_transcribe").model
+    layer = layer_kinds(describe(model).text_config).index("linear_attention")
+    _policy(model, "uniform", layer).apply(model).remove()
+    for method in BY_ATTENTION:
+        with pytest.raises(PolicyError, match=f"layer {layer} of .* has none. Choose another"):
+            _policy(model, method, layer).apply(model)
     real = torch.ones(1, 3, dtype=torch.bool)
     with pytest.raises(ModelError, match="attends to nothing"):
         attention_of(lambda hidden, **_: hidden, (torch.ones(1, 3, 4),), {}, real)
