@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tuner.data.audio import Samples, decode, resample
+from tuner.data.words import Word
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Utterance:
         speaker: None where unknown.
         seconds: duration of the audio.
         source: an audio file, or the encoded bytes of one.
+        words: when each word is spoken, None where nobody aligned them.
     """
 
     id: str
@@ -27,6 +29,7 @@ class Utterance:
     speaker: str | None
     seconds: float
     source: Path | bytes
+    words: tuple[Word, ...] | None = None
 
     def samples(self, rate: int = 16_000) -> Samples:
         """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.
