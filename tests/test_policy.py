@@ -60,7 +60,7 @@ def test_what_is_measured_round_trips(tmp_path: Path, model: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaints"),
     [
-        ("threshold: 0.86", "treshold: 0.86", ["sites.0.treshold", "did you mean 'threshold'?", "'sites.0.threshold'"]),
+        ("threshold: 0.86", "treshold: 0.86", ["'sites.0.treshold'", "did you mean 'threshold'?"]),
         ("task:", "colour: red\ntask:", ["'colour'", "Known keys: schema, name,"]),
         ("layers: 4", "layer: 4", ["'model.layer'", "did you mean 'layers'?"]),
         ("schema: 1", "schema: 2", ["schema 2", "reads 1", "Upgrade"]),
