@@ -16,6 +16,7 @@ from tuner.bench.command import bench
 from tuner.doctor.command import doctor
 from tuner.errors import TunerError
 from tuner.options import PATH, budget_option, console, model_options, start_logging
+from tuner.probe.command import probe
 from tuner.search.command import print_outcome, select
 
 
@@ -183,6 +184,7 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
 
 main.add_command(bench)
 main.add_command(doctor)
+main.add_command(probe)
 main.add_command(select)
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def words_of(values: Any, where: str) -> tuple[Word, ...]:
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: words have another shape; {_EXPECTED}, got {str(values)[:80]}") from error
     borders = [0.0, *(border for word in words for border in (word.start, word.end))]
-    if not all(earlier <= later for earlier, later in zip(borders, borders[1:], strict=False)):
+    if not all(earlier <= later for earlier, later in pairwise(borders)):
         raise DataError(f"{where}: words are not in the order of time; {_EXPECTED}, each after the one before it")
     return words
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tuner.data.utterances import Utterance
 from tuner.data.words import Word
@@ -26,7 +27,7 @@ def stretches(utterance: Utterance, tokens: int) -> tuple[Stretch, ...]:
     if utterance.words is None:
         count = max(1, round(utterance.seconds / WINDOW))
         borders = [round(number * tokens / count) for number in range(count + 1)]
-        found = [Stretch(start, end) for start, end in zip(borders, borders[1:], strict=False)]
+        found = [Stretch(start, end) for start, end in pairwise(borders)]
     else:
         found = list(_words_and_pauses(utterance.words, tokens / utterance.seconds, tokens))
     return tuple(one for one in found if one.start < one.end)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tuner.probe.effect import Effect
-from tuner.report.facts import points, share
+from tuner.report.facts import points
 
 PUBLISHED = {"shallow": "fragile", "middle": "unstable", "deep": "redundant"}
 MOST = 2 / 3  # of a third's interventions
@@ -45,8 +45,8 @@ class Third:
         worst = max(self.effects, key=lambda one: one.difference)
         counted = "; ".join(_counted(retention, self.counts(retention)) for retention in _retentions(self.effects))
         return (
-            f"The {self.name} third (layers {', '.join(map(str, layers))}) is {self.character}: {counted}. The worst is "
-            f"{points(worst.difference)} points, by {worst.method} to {share(worst.retention)} before layer "
+            f"The {self.name} third (layers {', '.join(map(str, layers))}) is {self.character}: {counted}. At worst "
+            f"{points(worst.difference)} points, by {worst.method} to {worst.retention:.0%} before layer "
             f"{worst.layer}."
         )
 
@@ -84,4 +84,4 @@ def _retentions(effects: Sequence[Effect]) -> list[float]:
 
 def _counted(retention: float, counts: Counter[str]) -> str:
     parts = [f"{counts[harm]} {harm}" for harm in ("harmful", "undecided", "harmless") if counts[harm]]
-    return f"of {counts.total()} interventions that leave {share(retention)}, {', '.join(parts)}"
+    return f"of {counts.total()} interventions that leave {retention:.0%}, {', '.join(parts)}"
