@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from tuner.methods.base import Grouping, Seen
-from tuner.runtime.affinity import joins
+from tuner.runtime.affinity import joins, joins_at, similarities
 
 
 @dataclass(frozen=True)
@@ -23,3 +25,11 @@ class Affinity:
     def __call__(self, seen: Seen) -> Grouping:
         """See `tuner.runtime.affinity.joins`."""
         return Grouping(joins(seen.hidden, seen.mergeable, self.threshold, self.window))
+
+    def traces(self, seen: Seen) -> Tensor:
+        """[batch, tokens, window] similarities to the tokens before."""
+        return similarities(seen.hidden, self.window)
+
+    def goes(self, traces: Tensor, mergeable: Tensor) -> Tensor:
+        """[batch] how many of the tokens go."""
+        return joins_at(traces, mergeable, self.threshold).sum(1)

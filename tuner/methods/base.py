@@ -59,6 +59,15 @@ class Method(Protocol):
         """Says what becomes of the tokens; each row gets what it would get alone, whatever its padding."""
         ...
 
+    def traces(self, seen: Seen) -> Tensor | None:
+        """[batch, tokens, width] all of the states that decides how many tokens go, at any `threshold` or `ratio`; None
+        where that is not known without the layer's attention, which `seen.attend` must not be asked for here."""
+        ...
+
+    def goes(self, traces: Tensor, mergeable: Tensor) -> Tensor:
+        """[batch] how many of the `mergeable` tokens a call would merge into others or drop, told by their traces."""
+        ...
+
 
 def guarded(rule: Rule) -> Rule:
     """`rule`, held to what it may do: tokens that are not mergeable stay as they are, whatever it says."""

@@ -6,11 +6,29 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from tuner.methods.affinity import Affinity
+from tuner.methods.atome import AToMe
 from tuner.methods.base import Method
+from tuner.methods.fastadasp import FastAdaSP
+from tuner.methods.interpolate import Interpolate
+from tuner.methods.norm import Norm
+from tuner.methods.quantile import Quantile
+from tuner.methods.random import Random
+from tuner.methods.samap import SaMap
+from tuner.methods.stride import Stride
+from tuner.methods.uniform import Uniform
 from tuner.sites import MergeSite, Setting
 
 METHODS: dict[str, Any] = {
     "affinity": Affinity,
+    "quantile": Quantile,
+    "uniform": Uniform,
+    "stride": Stride,
+    "interpolate": Interpolate,
+    "random": Random,
+    "norm": Norm,
+    "atome": AToMe,
+    "fastadasp": FastAdaSP,
+    "samap": SaMap,
 }
 
 

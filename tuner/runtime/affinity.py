@@ -46,8 +46,9 @@ def similarities(hidden: Tensor, window: int) -> Tensor:
     return found
 
 
-def joins_at(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
-    """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them."""
+def joins_at(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
+    """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them; rows may each have a
+    `threshold` [batch, 1] of their own."""
     window = similar.shape[-1]
     nearest = _nearest_similar(similar, mergeable, threshold)
     if window == 1:
@@ -56,7 +57,7 @@ def joins_at(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
     return nearest <= size_before
 
 
-def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
+def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
     """[batch, tokens]: how far back the nearest similar token is, `window + 1` where none is within the window."""
     window = similar.shape[-1]
     nearest = torch.full(mergeable.shape, window + 1, device=similar.device)

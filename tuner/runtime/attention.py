@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,13 +24,25 @@ class Attention:
     """What a layer's heads make of the tokens that enter it; cached tokens of earlier turns are left out.
 
     Attributes:
-        keys: [batch, key heads, tokens, width].
-        weights: [batch, query heads, tokens, tokens] float32, each query's shares of the tokens up to it; all 0 in rows
-            and columns of padding. Sliding windows are not looked at.
+        keys: [batch, heads, tokens, width] as they meet the queries.
+        score: computes [batch, query heads, tokens, tokens], each query's products with all keys.
+        real: [batch, tokens] bool, False for padding.
     """
 
     keys: Tensor
-    weights: Tensor
+    score: Callable[[], Tensor]
+    real: Tensor
+
+    def weights(self) -> Tensor:
+        """[batch, query heads, tokens, tokens] float32: each query's shares of the tokens up to it, 0 for padding.
+
+        Every layer is taken to look back without end, those with a sliding window too.
+        """
+        tokens = self.real.shape[1]
+        seen = torch.ones(tokens, tokens, dtype=torch.bool, device=self.real.device).tril()
+        seen = (seen & self.real[:, None, :] & self.real[:, :, None])[:, None]
+        shares = self.score().float().masked_fill(~seen, float("-inf")).softmax(-1)
+        return torch.where(seen, shares, 0.0)
 
 
 def attention_of(
@@ -52,16 +65,12 @@ def attention_of(
             forward(*args, **{**kwargs, "attention_mask": None, "past_key_values": None, "use_cache": False})
     except _Found:
         pass
-    if heads.keys is None or heads.scores is None:
+    if heads.keys is None or heads.score is None:
         raise ModelError(
             "a method of this policy needs attention, but the layer of its site attends to nothing. Merge before a "
             "layer with attention, or choose another method."
         )
-    scores, keys = heads.scores.float(), heads.keys
-    seen = torch.ones(real.shape[1], real.shape[1], dtype=torch.bool, device=real.device).tril()
-    seen = (seen & real[:, None, :] & real[:, :, None])[:, None]
-    weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
-    return Attention(keys, torch.where(seen, weights, 0.0))
+    return Attention(heads.keys, heads.score, real)
 
 
 class _Found(Exception):  # noqa: N818  # the way out of the layer
@@ -74,26 +83,22 @@ class _Heads(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.keys: Tensor | None = None
-        self.scores: Tensor | None = None
+        self.score: Callable[[], Tensor] | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         named = kwargs or {}
         if func is functional.scaled_dot_product_attention:
-            query, self.keys = (named.get(name, given) for name, given in _first_two(args))
-            self.scores = _scores(query, self.keys, named.get("scale"))
+            query, self.keys = args[:2]
+            self.score = partial(_scores, query, self.keys, named.get("scale"))
             raise _Found
         if func is torch.matmul and args[0].dim() == 4:
             self.keys = args[1].transpose(-1, -2)  # the eager way multiplies queries by these first
         elif func is functional.softmax and self.keys is not None:
-            self.scores = args[0]
+            self.score = partial(Tensor.detach, args[0])
             raise _Found
         return func(*args, **named)
-
-
-def _first_two(args: tuple[Any, ...]) -> list[tuple[str, Any]]:
-    return [(name, args[at] if at < len(args) else None) for at, name in enumerate(("query", "key"))]
 
 
 def _scores(query: Tensor, key: Tensor, scale: float | None) -> Tensor:

@@ -173,8 +173,8 @@ class ForwardPass:
         said = self._rules[layer](Seen(main_stream(hidden), tokens.mergeable, tokens.real, attend))
         groups = Groups.form(said.joined, tokens.real, said.kept)
         if groups.shorter:
-            hidden = hidden if said.blend is None else _blended(hidden, said.blend)
-            hidden = _pool(groups, hidden, self._weights(groups, said.weights))
+            hidden = hidden if said.blend is None else blended(hidden, said.blend)
+            hidden = pooled(groups, hidden, self._weights(groups, said.weights))
             kept = groups.member(self._position)
             self._origin = kept if self._origin is None else self._origin.gather(1, kept)
             if prompt.has_labels:
@@ -226,13 +226,13 @@ def main_stream(hidden: Tensor) -> Tensor:
     return hidden[0] if hidden.dim() == 4 else hidden
 
 
-def _blended(hidden: Tensor, blend: Tensor) -> Tensor:
+def blended(hidden: Tensor, blend: Tensor) -> Tensor:
     """Moves each of hidden states [..., batch, entries, hidden] a share of the way to the one behind it."""
     behind = torch.cat([hidden[..., 1:, :], hidden[..., -1:, :]], dim=-2)
     return torch.lerp(hidden.float(), behind.float(), blend[..., None].float()).to(hidden.dtype)
 
 
-def _pool(groups: Groups, hidden: Tensor, weights: Tensor | None) -> Tensor:
+def pooled(groups: Groups, hidden: Tensor, weights: Tensor | None) -> Tensor:
     """Means of the groups, in each of the streams where there are several: [streams, batch, entries, hidden]."""
     if hidden.dim() == 3:
         return groups.pool(hidden, weights)
