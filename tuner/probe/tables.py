@@ -14,15 +14,17 @@ from tuner.probe.found import RedundancyMap
 from tuner.report import markup
 from tuner.report.facts import NOTHING, percent, points, share
 
-_MARK: dict[Harm, str] = {"harmless": "", "harmful": " !", "undecided": " ?"}
+_MARK: dict[Harm, str] = {"harmless": " ", "harmful": "!", "undecided": "?"}
 _STYLE: dict[Harm, str] = {"harmless": "green", "harmful": "red", "undecided": "yellow"}
 _KEPT_AT = (0.5, 0.7, 0.9)  # thresholds that the table tells the retention at
 
 
 def terminal(found: RedundancyMap) -> Table:
     """Changes in points by layer, method and retention: green harmless, red (!) harmful, yellow (?) undecided."""
-    table = Table(title="Change in points by layer", title_justify="left", box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("layer", justify="right")
+    table = Table(
+        title="Change in points by layer", title_justify="left", box=box.SIMPLE_HEAD, padding=0, show_edge=False
+    )
+    table.add_column("layer", justify="right", no_wrap=True)
     for method, retention in _columns(found):
         table.add_column(f"{method.replace('-', chr(10))}\n{retention:.0%}", justify="right", no_wrap=True)
     for layer in _layers(found):

@@ -27,13 +27,13 @@ class Third:
 
     @property
     def character(self) -> str:
-        """Fragile where most interventions that leave least are harmful, redundant where most are harmless, else
-        unstable: it depends on the layer and the method, or the utterances are too few to tell."""
+        """Of the interventions that leave least: fragile where most are harmful, redundant where most are harmless,
+        unstable where some are harmful and some harmless, else undecided: the utterances are too few to tell."""
         counts = self.counts(min(one.retention for one in self.effects))
-        enough = MOST * counts.total()
-        if counts["harmful"] >= enough:
-            return "fragile"
-        return "redundant" if counts["harmless"] >= enough else "unstable"
+        for character, harm in (("fragile", "harmful"), ("redundant", "harmless")):
+            if counts[harm] >= MOST * counts.total():
+                return character
+        return "unstable" if counts["harmful"] and counts["harmless"] else "undecided"
 
     def counts(self, retention: float) -> Counter[str]:
         """How many interventions that leave this share are harmless, harmful or undecided."""
@@ -64,17 +64,18 @@ def thirds(effects: Sequence[Effect], layers: int, tolerance: float) -> list[Thi
 def verdict(effects: Sequence[Effect], layers: int, tolerance: float) -> tuple[str, ...]:
     """A sentence for each third, and first whether the hierarchy holds."""
     found = thirds(effects, layers, tolerance)
-    wrong = [
-        f"the {one.name} third is {one.character}, not {PUBLISHED[one.name]}"
-        for one in found
-        if one.character != PUBLISHED[one.name]
-    ]
-    missing = [name for name in PUBLISHED if name not in {one.name for one in found}]
     hierarchy = "The published hierarchy (shallow fragile, middle unstable, deep redundant)"
+    others = [one for one in found if one.character != PUBLISHED[one.name]]
+    differing = "; ".join(f"the {one.name} third is {one.character}, not {PUBLISHED[one.name]}" for one in others)
+    missing = [name for name in PUBLISHED if name not in {one.name for one in found}]
     if missing:
         whole = f"{hierarchy} was not put to the test as a whole: nothing was probed in the {', '.join(missing)} third."
+    elif not others:
+        whole = f"{hierarchy} holds here."
+    elif any(one.character != "undecided" for one in others):
+        whole = f"{hierarchy} does not hold here: {differing}."
     else:
-        whole = f"{hierarchy} does not hold here: {'; '.join(wrong)}." if wrong else f"{hierarchy} holds here."
+        whole = f"{hierarchy} is neither confirmed nor refuted here, more utterances would tell: {differing}."
     return (whole, *(one.sentence() for one in found))
 
 

@@ -139,7 +139,7 @@ class SearchSpace(_Strict):
         distribution = self.distributions(layers).get(name)
         if not isinstance(distribution, FloatDistribution) or self.ladder is not None:
             return None
-        *others, last = (_bounds(site.layer, layers) for site in self.sites)
+        *others, last = (bounds(site.layer, layers) for site in self.sites)
         return (name, distribution) if all(high < last[0] for _, high in others) else None
 
     def sites_of(self, params: Given, layers: int) -> tuple[MergeSite, ...]:
@@ -250,7 +250,7 @@ def _layer(depth: float, layers: int) -> int:
     return round(depth * (layers - 1))
 
 
-def _bounds(layer: float | Range, layers: int) -> tuple[int, int]:
+def bounds(layer: float | Range, layers: int) -> tuple[int, int]:
     """The first and the last layer that a site can be at."""
     low, high = (layer.low, layer.high) if isinstance(layer, Range) else (layer, layer)
     return _layer(low, layers), _layer(high, layers)
