@@ -133,7 +133,7 @@ def _threshold(
 
 def _lowest(grid: list[float], evidence: Evidence, layer: int) -> float:
     """The lowest threshold that keeps enough before a layer, even with the window that merges least."""
-    enough = evidence.too_little(layer)
+    enough = evidence.too_little(layer) - 1e-9  # rounding rules nothing out
     return next((value for value in grid if evidence.kept(layer, value, most=True) >= enough), grid[-1])
 
 

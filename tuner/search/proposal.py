@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 
 SHIFT, REACH = 0.005, 1.0  # how finely, and how far, all thresholds move together
 ERROR = 0.005  # of a cost ratio: predictions are seldom further off (BENCHMARKS.md)
-OFF = 2.0  # a threshold that no similarity reaches
 FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
 
 
@@ -85,7 +84,7 @@ class Proposals:
     def _threshold(self, params: Params, name: str, distribution: FloatDistribution) -> tuple[float, Begun | None]:
         """The highest threshold, so the gentlest merging, that keeps every budget; the lowest there is when none
         does."""
-        before = self._policy({**params, name: OFF})
+        before = self._policy({**params, name: distribution.high})
         strongest = self._policy({**params, name: distribution.low})
         if len(strongest.sites) == len(before.sites):
             return distribution.high, None  # switched off even at its lowest
