@@ -12,6 +12,7 @@ from tuner.probe.maps import GroupMap
 from tuner.probe.oracle import METHODS
 from tuner.probe.stretches import Stretch
 from tuner.probe.verdict import verdict
+from tuner.tasks.metric import WER
 
 TOLERANCE = 0.01
 _DIFFERENCES: Mapping[Harm, tuple[float, float, float]] = {
@@ -50,10 +51,10 @@ def found(own: Iterable[Effect], layers: int, least_alike: float = 0.5, most_ali
         aligned=40,
         tolerance=TOLERANCE,
         quality=0.05,
-        clamped=0.05,
+        beside=0.05,
         effects=own,
         likeness=tuple(Likeness(layer, 0.5, 0.4, 0.6) for layer in range(layers)),
         curves=tuple(Curve(layer, window, kept) for window in WINDOWS for layer in range(layers)),
         maps=(GroupMap("a", 1.6, 0.8, words, tuple((0, 0, 1, 2) for _ in range(layers))),),
-        verdict=verdict(own, layers, TOLERANCE),
+        verdict=verdict(own, layers, TOLERANCE, WER),
     )

@@ -13,43 +13,48 @@ import pytest
 import yaml
 
 from tuner.data.sources import load
+from tuner.data.utterances import Utterance
 from tuner.errors import DataError, SearchError
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.report import facts
-from tuner.search.agreement import judged_by, with_itself
+from tuner.search.agreement import check_own, judged_by
 from tuner.search.run import search
 from tuner.search.settings import Settings
 from tuner.tasks.asr import TASK
 
+SILENT = Utterance("a", None, None, 1.0, b"")
+
 
 def evaluation(*texts: str) -> Evaluation:
-    """The baseline's answers, scored against texts that nobody has."""
-    records = [UtteranceRecord(str(i), 1.0, text, 9, 0, (9,), (5,), 3, False) for i, text in enumerate(texts)]
+    """The baseline's answers to speech that nobody wrote down."""
+    task = judged_by("agreement", TASK)
+    records = [
+        UtteranceRecord(str(i), 1.0, text, task.statistics(SILENT, text), (9,), (5,), 3, False)
+        for i, text in enumerate(texts)
+    ]
     return Evaluation("", "dev", tuple(records), 1.0)
 
 
 def test_the_baseline_agrees_with_itself_in_every_word() -> None:
-    records = with_itself(evaluation("Red, green!", "", "blue"), TASK).records
+    records = evaluation("Red, green!", "", "blue").records
 
-    assert [(record.errors, record.total) for record in records] == [(0, 2), (0, 0), (0, 1)]
+    assert [record.statistics[:2] for record in records] == [(0, 2), (0, 0), (0, 1)]
 
 
 def test_words_where_the_baseline_said_nothing_are_errors() -> None:
-    score = judged_by("agreement", TASK).score("", "not silence")
-
-    assert (score.errors, score.total) == (2, 0)
+    assert judged_by("agreement", TASK).statistics(SILENT, "not silence", own="") == (2, 0, 0)
 
 
 def test_a_silent_baseline_cannot_be_agreed_with() -> None:
     with pytest.raises(SearchError, match="nothing about any of the 2 utterances of dev"):
-        with_itself(evaluation("", "uh"), TASK)
+        check_own(evaluation("", "uh"))
 
 
 def test_broken_transcripts_of_the_baseline_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        with_itself(evaluation("one", "two"), TASK)
+        check_own(evaluation("one", "two"))
         assert not caplog.records
-        with_itself(evaluation("one", "", "two", "three"), TASK)
+        check_own(evaluation("one", "", "two", "three"))
     assert "25.0%" in caplog.text
 
 
@@ -57,7 +62,7 @@ def test_broken_transcripts_of_the_baseline_are_warned_of(caplog: pytest.LogCapt
 def test_the_metric_names_the_rate(metric: str | None, rate: str) -> None:
     task = judged_by(metric, TASK)
 
-    assert task.metric == rate
+    assert task.metric.name == rate
     assert (task.name, task.prompt, task.transcribes) == (TASK.name, TASK.prompt, TASK.transcribes)
     assert task.max_new_tokens(2.0) == TASK.max_new_tokens(2.0)
 
@@ -99,10 +104,9 @@ def test_bare_audio_is_enough_for_a_search(tmp_path: Path, caplog: pytest.LogCap
         [own] = [name for name, found in records.items() if not found["policy"]["sites"]]
         said = {record.id: record.text for record in heard[own].records}
         assert heard[own].quality == 0
-        assert heard[own].totals.sum() > 0
+        assert heard[own].sizes.sum() > 0
         for record in (record for one in heard.values() if one.decoded for record in one.records):
-            score = TASK.score(said[record.id], record.text)
-            assert (record.errors, record.total) == (score.errors, score.total)
+            assert record.statistics == TASK.strays(said[record.id], record.text)
         assert len(heard) > 1
     assert all(one.baseline == 0 for one in outcome.judgements)
     assert outcome.policy_file == tmp_path / "policies" / "reference-asr-agreement-0.95.yaml"

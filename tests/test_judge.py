@@ -29,7 +29,14 @@ def evaluation(tokens: int, broken: int = 0, decoded: bool = True, heard: int = 
     """So many outputs cut off, each with thrice as many errors as words; of every fourth utterance where not all."""
     records = [
         UtteranceRecord(
-            str(i), 1.0, "so" if decoded else "", 30 if i < broken else 0, 10, (tokens + i,), (0,), 1, i < broken
+            str(i),
+            1.0,
+            "so" if decoded else "",
+            (30, 10, 10) if i < broken else (0, 10, 0),
+            (tokens + i,),
+            (0,),
+            1,
+            i < broken,
         )
         for i in range(N)
     ]
@@ -106,4 +113,4 @@ def test_on_held_out_speech_it_is_told_which_of_them_failed(
     assert (judged.within_budget, judged.loops) == (within, loops)
     assert judged.feasible is (within and not loops)
     assert judged.quality == pytest.approx(3 * broken / N)
-    assert judged.clamped == pytest.approx(broken / N)
+    assert judged.beside == pytest.approx(broken / N)

@@ -24,7 +24,7 @@ RETENTIONS = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def utterance(seconds: float, words: tuple[Word, ...] | None = None, name: str = "a") -> Utterance:
-    return Utterance(name, "", None, seconds, Path(name), words)
+    return Utterance(name, "", None, seconds, Path(name), words=words)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tuner.probe.found import RedundancyMap
 from tuner.probe.interventions import Intervention, Ledger, planned
 from tuner.probe.verdict import thirds, verdict
 from tuner.probe.write import FIGURES, write
+from tuner.tasks.metric import WER
 
 LAYERS = 6
 
@@ -42,26 +43,29 @@ def thirds_that_are(shallow: Harm, middle: Harm, deep: Harm) -> dict[tuple[int, 
     ],
 )
 def test_the_verdict_says_what_was_found(harms: dict[tuple[int, float], Harm], says: str) -> None:
-    whole, *parts = verdict(probes.effects(harms), LAYERS, probes.TOLERANCE)
+    whole, *parts = verdict(probes.effects(harms), LAYERS, probes.TOLERANCE, WER)
     assert says in whole
-    assert len(parts) == len(thirds(probes.effects(harms), LAYERS, probes.TOLERANCE))
+    assert len(parts) == len(thirds(probes.effects(harms), LAYERS, probes.TOLERANCE, WER))
 
 
 @pytest.mark.parametrize(("layers", "sizes"), [(6, [2, 2, 2]), (12, [4, 4, 4]), (32, [11, 11, 10]), (2, [1, 1])])
 def test_thirds_of_the_depth(layers: int, sizes: list[int]) -> None:
-    found = thirds([probes.effect(layer, 0.5, "harmless") for layer in range(layers)], layers, probes.TOLERANCE)
+    found = thirds([probes.effect(layer, 0.5, "harmless") for layer in range(layers)], layers, probes.TOLERANCE, WER)
     assert [len(one.effects) for one in found] == sizes
 
 
 def evaluation(errors: list[int], tokens: int) -> Evaluation:
-    records = [UtteranceRecord(str(n), 1.0, "x", e, 10, (9, 9), (8, tokens), 3, False) for n, e in enumerate(errors)]
+    records = [
+        UtteranceRecord(str(n), 1.0, "x", (e, 10, min(e, 10)), (9, 9), (8, tokens), 3, False)
+        for n, e in enumerate(errors)
+    ]
     return Evaluation("", "search", tuple(records), 0.0)
 
 
 def test_an_effect_is_the_paired_difference_to_the_baseline() -> None:
     baseline, worse = evaluation([1, 0, 2, 0] * 10, 8), evaluation([3, 2, 4, 2] * 10, 2)
     found = effect(Intervention(1, "uniform-drop", 0.25), worse, baseline)
-    assert (found.kept, found.quality) == (0.25, pytest.approx(0.275))
+    assert (found.kept, found.quality) == pytest.approx((0.25, 0.275))
     assert (found.difference, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
     assert [found.harm(tolerance) for tolerance in (0.1, 0.2)] == ["harmful", "harmless"]
 

@@ -11,6 +11,7 @@ from tests.test_report import policy, trial
 from tuner.report import lines
 from tuner.report.calls import CallProgress
 from tuner.report.progress import ProgressWatcher
+from tuner.tasks.metric import WER
 
 
 def console() -> Console:
@@ -24,7 +25,7 @@ def said(console: Console) -> list[str]:
 
 def test_a_search_says_its_stages_and_who_leads() -> None:
     to = console()
-    with ProgressWatcher(to, "prefill_flops") as watcher:
+    with ProgressWatcher(to, "prefill_flops", WER) as watcher:
         watcher.stage("encoding", 8)
         for _ in range(8):
             watcher.advance()

@@ -22,7 +22,7 @@ NOISE = RANDOM.normal(0, 0.1, 20)
 def heard(nats: Sequence[float | None], first: int = 0) -> Evaluation:
     """An evaluation of the utterances from number `first` on."""
     records = tuple(
-        UtteranceRecord(str(first + place), 1.0, "", 0, 0, (1,), (1,), 1, False, nats=one)
+        UtteranceRecord(str(first + place), 1.0, "", (0, 0, 0), (1,), (1,), 1, False, nats=one)
         for place, one in enumerate(nats)
     )
     return Evaluation("policy", "search", records, 0.0, decoded=False)
@@ -105,7 +105,7 @@ def test_too_little_to_go_by_is_no_reason(own: list[float | None], rivals: list[
 def test_a_candidate_that_surely_drifts_too_far_is_hopeless(nats_a_word: float, hopeless: bool) -> None:
     words = 10
     bare = heard(HARDNESS.tolist())
-    bare = replace(bare, records=tuple(replace(one, total=words) for one in bare.records))
+    bare = replace(bare, records=tuple(replace(one, statistics=(0, words, 0)) for one in bare.records))
     partial = heard((HARDNESS + nats_a_word * words + NOISE)[:6].tolist())
     assert is_hopeless(partial, bare) is hopeless
     assert (

@@ -55,7 +55,7 @@ def judgement(
         n=50,
         quality=0.04 + difference,
         quality_ci95=(0.03, 0.05),
-        clamped=0.039 + difference,
+        beside=0.039 + difference,
         baseline=0.04,
         difference=difference,
         ci95=(difference - 0.005, difference + 0.005),
@@ -101,7 +101,7 @@ def finished() -> Outcome:
 
 def evaluation(tokens: tuple[int, ...]) -> Evaluation:
     """One utterance of two seconds with the given audio tokens in each layer."""
-    return Evaluation("", "test", (UtteranceRecord("a", 2.0, "x", 0, 1, tokens, tokens, 1, False),), 1.0)
+    return Evaluation("", "test", (UtteranceRecord("a", 2.0, "x", (0, 1, 0), tokens, tokens, 1, False),), 1.0)
 
 
 CASES = {
@@ -208,7 +208,12 @@ def test_the_terminal_table_shows_every_number_in_80_columns(metric: str) -> Non
     shown = console.export_text()
 
     assert max(len(line) for line in shown.splitlines()) <= 80
-    for text in (facts.heading(facts.metric(replace(finished(), metric=metric))), "/ clamped", "Broken", "Policy"):
+    for text in (
+        facts.metric(replace(finished(), metric=metric)).heading.split(",")[0],
+        "/ clamped",
+        "Broken",
+        "Policy",
+    ):
         assert text in shown
     for number in ("4.40 / 4.30", "+0.40", "67.0%", "62.0%", "68.0%", "2.0%", "12.34 to 56.78", "+10.34 to +45.67"):
         assert number in shown
@@ -218,8 +223,8 @@ def test_a_report_without_texts_says_what_it_was_judged_by() -> None:
     told = tables.markdown(CASES["without texts"])
 
     assert "Disagreement, % (95%)" in told
-    assert "against the baseline's own transcripts" in told
-    assert "transcripts" not in tables.markdown(finished())
+    assert "against the baseline's own answers" in told
+    assert "own answers" not in tables.markdown(finished())
 
 
 @pytest.mark.parametrize(
@@ -235,7 +240,7 @@ def test_a_report_without_texts_says_what_it_was_judged_by() -> None:
         (replace(WORSE, judgements=WORSE.judgements[:1]), r"It is surely worse than the baseline there\. The choice"),
         (UNTESTED, r"choice was made on this very speech.*--test-split"),
         (WORSE, r"On dev it surely did worse: \+1.20 \(\+0.70 to \+1.70\)\.$"),
-        (UNMOVED, r"No utterance's errors changed.*up to 5.8% of other utterances"),  # 1 - 0.05 ** (1 / 50)
+        (UNMOVED, r"No utterance's score changed.*up to 5.8% of other utterances"),  # 1 - 0.05 ** (1 / 50)
         (SPARING, r"Audio of fewer than 39 tokens is left as it is\."),
     ],
 )

@@ -45,7 +45,7 @@ def judgement(bound: float, cost: float, sites: int = 1, feasible: bool = True) 
         n=100,
         quality=0.1,
         quality_ci95=(0.0, 0.2),
-        clamped=0.1,
+        beside=0.1,
         baseline=0.1,
         difference=0.0,
         ci95=(-bound, bound),

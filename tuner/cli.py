@@ -48,10 +48,11 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="speech-token-tuner")
 @model_options
 @budget_option()
-@click.option("--task", default="asr", show_default=True)
+@click.option("--task", default="asr", show_default=True, help="asr, qa or translation.")
 @click.option(
     "--metric",
-    help="agreement: judge by the unmodified model's own transcripts, for audio without texts.  [default: the task's]",
+    help="agreement: judge by the unmodified model's own answers, for audio without references; chrf: translation by "
+    "chrF instead of BLEU.  [default: the task's]",
 )
 @click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
 @click.option("--dataset-config", help="Config of a Hub data set.")
@@ -80,7 +81,7 @@ class _Commands(click.Group):
     multiple=True,
     help="Policies to judge first: a policy file, the name of a shipped policy, or a run. Repeatable.",
 )
-@click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
+@click.option("--tolerance", default=1.0, show_default=True, help="Points of the metric that count as no worse.")
 @click.option("--finalists", default=8, show_default=True, help="Policies re-judged on the selection split.")
 @click.option(
     "--min-audio-tokens",
@@ -121,7 +122,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: str | None, tolerance: fl
         raise click.UsageError("a search needs --model and --budget, for example: tune --model reference --budget 0.7")
     bounds = ", ".join(f"{name} <= {value:g} of the baseline" for name, value in settings.budgets.items())
     console.print(f"Searching {settings.model} for {settings.task}: {bounds}, {settings.trials} trials")
-    with ProgressWatcher(console, settings.main_cost) as watcher:
+    with ProgressWatcher(console, settings.main_cost, settings.judged.metric) as watcher:
         outcome = search(settings, None if folder is None else folder.path, watcher)
     print_outcome(outcome, way_out=f"go on with --resume {outcome.run} and more --trials")
 

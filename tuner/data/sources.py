@@ -98,7 +98,7 @@ def _usable(row: Row, need_text: bool, max_seconds: float | None) -> Utterance:
     seconds = samples.size / rate
     if max_seconds is not None and seconds > max_seconds:
         raise DataError(f"too long: {seconds:.1f} s, at most {max_seconds:.1f} s")
-    return Utterance(row.id, row.text, row.speaker, seconds, row.source, row.words)
+    return Utterance(row.id, row.text, row.speaker, seconds, row.source, words=row.words)
 
 
 def _too_many_bad(where: str, good: int, skipped: list[Skipped], max_bad: int) -> str:

@@ -17,10 +17,14 @@ class Utterance:
 
     Attributes:
         id: unique within its set; the same on every machine that holds the same data.
-        text: the reference, None where none is known.
+        text: what is said, None where that is not known; the other references likewise.
         speaker: None where unknown.
         seconds: duration of the audio.
         source: an audio file, or the encoded bytes of one.
+        question: in writing; None where the speech asks it, or where there is none.
+        answers: the right ones, each as good as the other.
+        choices: what to choose the answer from; an answer is one of them, or its letter.
+        translation: of what is said.
         words: when each word is spoken, None where nobody aligned them.
     """
 
@@ -29,6 +33,10 @@ class Utterance:
     speaker: str | None
     seconds: float
     source: Path | bytes
+    question: str | None = None
+    answers: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    translation: str | None = None
     words: tuple[Word, ...] | None = None
 
     def samples(self, rate: int = 16_000) -> Samples:

@@ -208,4 +208,5 @@ class Drafted:
     def _undecoded(self, policy: Policy, records: Mapping[str, UtteranceRecord], began: float) -> Evaluation:
         """What is known so far, in the split's order."""
         ordered = tuple(records[one.id] for one in self._plain.data.utterances if one.id in records)
-        return Evaluation(policy.hash, self._plain.data.split, ordered, time.perf_counter() - began, decoded=False)
+        seconds, metric = time.perf_counter() - began, self._plain.task.metric
+        return Evaluation(policy.hash, self._plain.data.split, ordered, seconds, decoded=False, metric=metric)

@@ -42,7 +42,7 @@ class Evaluator:
     which no policy changes, runs for the first candidate alone.
 
     Attributes:
-        references: by utterance id, what answers are scored against instead of the utterance's own text.
+        own: by utterance id, what the model says without a policy, where agreement with that is judged by.
         batches: the utterances, the longest first.
     """
 
@@ -51,7 +51,7 @@ class Evaluator:
     ) -> None:
         self.loaded, self.task, self.data = loaded, task, data
         self.batch_size = batch_size
-        self.references: dict[str, str] = {}
+        self.own: dict[str, str] = {}
         self._encoded = Encoded(loaded.speech) if encode_once else None
         self.batches = batches(data.utterances, batch_size)
         self._inputs: dict[tuple[str, ...], Inputs] = {}
@@ -63,7 +63,7 @@ class Evaluator:
         return self._run(policy, self._generate, progress, rules)
 
     def prefill(self, policy: Policy, progress: Callable[[int], None] | None = None) -> Evaluation:
-        """What `policy` costs, without an answer: one token each, errors and words zero."""
+        """What `policy` costs, without an answer: one token each, and no statistics."""
         return self._run(policy, self._prefill, progress)
 
     def encoder_flops(self) -> dict[str, float]:
@@ -102,13 +102,11 @@ class Evaluator:
         self, utterance: Utterance, text: str, answer: Sequence[int], lengths: Lengths, nats: float | None = None
     ) -> UtteranceRecord:
         """The record of an answer, given as words and as token ids."""
-        score = self.task.score(self.references.get(utterance.id, utterance.text or ""), text)
         return UtteranceRecord(
             id=utterance.id,
             seconds=utterance.seconds,
             text=text,
-            errors=score.errors,
-            total=score.total,
+            statistics=self.task.statistics(utterance, text, self.own.get(utterance.id)),
             tokens=lengths[0],
             audio_tokens=lengths[1],
             generated=len(answer),
@@ -162,7 +160,7 @@ class Evaluator:
 
             in_batches(self.batches, each, self.split)
         ordered = tuple(records[utterance.id] for utterance in self.data.utterances)
-        return Evaluation(policy.hash, self.data.split, ordered, time.perf_counter() - began)
+        return Evaluation(policy.hash, self.data.split, ordered, time.perf_counter() - began, metric=self.task.metric)
 
     def _generate(self, batch: Batch, inputs: Inputs, handle: Handle) -> list[UtteranceRecord]:
         limits = [self.task.max_new_tokens(utterance.seconds) for utterance in batch]

@@ -51,7 +51,7 @@ def _list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[An
     "--step", type=click.IntRange(1), help="Probe every so many layers.  [default: 1 up to 16 layers, else 5]"
 )
 @click.option("--layers", callback=_list_of(int, "0,5,10"), help="Probe these layers, such as 0,5,10.")
-@click.option("--tolerance", default=1.0, show_default=True, help="Points of error rate that count as no worse.")
+@click.option("--tolerance", default=1.0, show_default=True, help="Points of the metric that count as no worse.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--memory", default=4.0, show_default=True, help="GB to keep encoded audio in; the rest goes to files.")
 @click.option("--run", help="Name of the run's folder; an interrupted probe goes on there.  [default: model-task-time]")
@@ -72,8 +72,9 @@ def probe(verbose: bool, tolerance: float, **options: Any) -> None:
     from tuner.report.progress import ProgressWatcher
 
     command = shlex.join(["tune", *sys.argv[1:]])
-    with ProgressWatcher(console, cost="") as watcher:
-        found, folder = run.probe(Settings(**options, tolerance=tolerance / 100, command=command), watcher)
+    settings = Settings(**options, tolerance=tolerance / 100, command=command)
+    with ProgressWatcher(console, cost="", metric=settings.judged.metric) as watcher:
+        found, folder = run.probe(settings, watcher)
     console.print(tables.terminal(found))
     for sentence in (tables.baseline(found), *found.verdict):
         console.print(sentence, highlight=False, markup=False)

@@ -21,8 +21,8 @@ class Effect:
     Attributes:
         layer, method, retention: the intervention.
         kept: the share of audio tokens that was really left behind the layer: words are not divisible at will.
-        quality, clamped, broken: as of `Evaluation`.
-        difference: of the quality to the baseline's; above 0 is worse.
+        quality, beside, broken: as of `Evaluation`; None where no other metric is shown beside it.
+        difference: of its loss to the baseline's, so above 0 is worse whichever way the metric goes.
         low, high: its 95 % interval, by a paired bootstrap over utterances.
     """
 
@@ -31,7 +31,7 @@ class Effect:
     retention: float
     kept: float
     quality: float
-    clamped: float
+    beside: float | None
     broken: float
     difference: float
     low: float
@@ -42,9 +42,14 @@ class Effect:
         return "harmless" if self.high <= tolerance else "harmful" if self.low > tolerance else "undecided"
 
 
+def beside(evaluation: Evaluation) -> float | None:
+    """The metric that is shown beside the evaluation's, where there is one."""
+    return None if evaluation.metric.beside is None else evaluation.beside
+
+
 def effect(intervention: Intervention, evaluation: Evaluation, baseline: Evaluation) -> Effect:
     """Holds an intervention's evaluation against the baseline's."""
-    difference = paired_difference(evaluation.errors, baseline.errors, baseline.totals)
+    difference = paired_difference(evaluation.statistics, baseline.statistics, baseline.metric)
     left, whole = (
         np.sum([one.audio_tokens[intervention.layer] for one in of.records]) for of in (evaluation, baseline)
     )
@@ -54,7 +59,7 @@ def effect(intervention: Intervention, evaluation: Evaluation, baseline: Evaluat
         intervention.retention,
         kept=float(left / whole),
         quality=evaluation.quality,
-        clamped=evaluation.clamped,
+        beside=beside(evaluation),
         broken=evaluation.broken,
         difference=difference.value,
         low=difference.low,

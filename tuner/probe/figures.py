@@ -15,6 +15,7 @@ from tuner.probe.curves import THRESHOLDS, WINDOWS
 from tuner.probe.effect import Effect
 from tuner.probe.found import RedundancyMap
 from tuner.report.style import BLUE, GREEN, INK, ORANGE, PURPLE, SKY, VERMILION, blank, plain
+from tuner.tasks.metric import named
 
 # Shapes differ too.
 _LINES = ((VERMILION, "o"), (ORANGE, "s"), (BLUE, "^"))
@@ -22,18 +23,19 @@ _GROUPS, _ALONE = (BLUE, VERMILION, GREEN, SKY, PURPLE, ORANGE), "#EDEDED"
 
 
 def draw_quality(found: RedundancyMap) -> Figure:
-    """What interventions change, layer by layer: above the difference with its interval, below the clamped rate."""
+    """What interventions change, layer by layer: above the difference with its interval, worse being up, below the
+    metric that is shown beside the task's (clamped WER), or the task's own."""
     retentions = sorted({one.retention for one in found.effects})
     figure = blank(2.2 + 2.7 * len(retentions), 5.6)
     panels = figure.subplots(2, len(retentions), sharex=True, sharey="row", squeeze=False)
     for upper, lower, retention in zip(*panels, retentions, strict=True):
         _draw_difference(upper, found, [one for one in found.effects if one.retention == retention])
         upper.set_title(f"{retention:.0%} of each word's tokens", fontsize=10)
-        _draw_clamped(lower, found, [one for one in found.effects if one.retention == retention])
+        _draw_rate(lower, found, [one for one in found.effects if one.retention == retention])
         lower.set_xlabel("Decoder layer")
-    name = found.metric.upper() if len(found.metric) <= 4 else found.metric
-    panels[0][0].set_ylabel(f"Change in {name}, points")
-    panels[1][0].set_ylabel(f"Clamped {name}, %")
+    metric = found.judged_by
+    panels[0][0].set_ylabel(f"Change in {metric.title}, points")
+    panels[1][0].set_ylabel((metric if found.beside is None else named(metric.beside or metric.name)).heading)
     figure.suptitle(_title(found), fontsize=11, x=0.01, ha="left", parse_math=False)
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     return figure
@@ -113,16 +115,21 @@ def _draw_difference(axes: Axes, found: RedundancyMap, effects: list[Effect]) ->
         axes.vlines(layers, low, high, color=colour, lw=0.9, alpha=0.6)
     # Small differences decide, and the great ones go up to hundreds of points.
     axes.set_yscale("symlog", linthresh=max(band, 0.1))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    metric = found.judged_by
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.change(value):+g}" if value else "0"))
 
 
-def _draw_clamped(axes: Axes, found: RedundancyMap, effects: list[Effect]) -> None:
+def _draw_rate(axes: Axes, found: RedundancyMap, effects: list[Effect]) -> None:
     plain(axes)
-    axes.axhline(100 * found.clamped, color=INK, lw=0.9, ls=(0, (4, 2)))
+    axes.axhline(100 * _shown(found), color=INK, lw=0.9, ls=(0, (4, 2)))
     for _, (colour, marker), own in _by_method(effects):
-        axes.plot([e.layer for e in own], [100 * e.clamped for e in own], marker=marker, color=colour, ms=4, lw=1.3)
+        axes.plot([e.layer for e in own], [100 * _shown(e) for e in own], marker=marker, color=colour, ms=4, lw=1.3)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+
+
+def _shown(one: RedundancyMap | Effect) -> float:
+    return one.quality if one.beside is None else one.beside
 
 
 def _by_method(effects: list[Effect]) -> list[tuple[str, tuple[str, str], list[Effect]]]:

@@ -14,6 +14,7 @@ from tuner.probe.effect import Effect
 from tuner.probe.likeness import Likeness
 from tuner.probe.maps import GroupMap
 from tuner.probe.stretches import Stretch
+from tuner.tasks.metric import Metric, named
 
 FILE = "probe.json"
 
@@ -27,7 +28,7 @@ class RedundancyMap:
         layers: how many the decoder has.
         aligned: how many of the `utterances` have words; the others were divided into windows.
         tolerance: how much worse counts as no worse.
-        quality, clamped: the baseline's.
+        quality, beside: the baseline's, by `metric` and by the one shown beside it.
         verdict: what it says of the published hierarchy, sentence by sentence.
     """
 
@@ -42,12 +43,17 @@ class RedundancyMap:
     aligned: int
     tolerance: float
     quality: float
-    clamped: float
+    beside: float | None
     effects: tuple[Effect, ...]
     likeness: tuple[Likeness, ...]
     curves: tuple[Curve, ...]
     maps: tuple[GroupMap, ...]
     verdict: tuple[str, ...]
+
+    @property
+    def judged_by(self) -> Metric:
+        """The metric that `metric` names."""
+        return named(self.metric)
 
     def save(self, folder: Path) -> Path:
         """Writes the file; returns its path."""

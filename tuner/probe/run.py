@@ -11,7 +11,7 @@ from tuner.evaluate.drafted import Drafted
 from tuner.evaluate.keep import Keep
 from tuner.evaluate.records import Evaluation
 from tuner.probe.curves import curves, halving
-from tuner.probe.effect import effect
+from tuner.probe.effect import beside, effect
 from tuner.probe.found import RedundancyMap
 from tuner.probe.interventions import Intervention, Ledger, planned
 from tuner.probe.likeness import likeness
@@ -47,19 +47,19 @@ def probe(settings: Settings, watcher: Watcher | None = None) -> tuple[Redundanc
         fingerprint=subject.identity.model.fingerprint,
         layers=layers,
         task=subject.task.name,
-        metric=subject.task.metric,
+        metric=subject.task.metric.name,
         dataset=subject.data.name,
         split=subject.data.split,
         utterances=len(subject.data),
         aligned=subject.aligned,
         tolerance=settings.tolerance,
         quality=baseline.quality,
-        clamped=baseline.clamped,
+        beside=beside(baseline),
         effects=effects,
         likeness=alike,
         curves=kept,
         maps=group_maps(bands, halving(kept)),
-        verdict=verdict(effects, layers, settings.tolerance),
+        verdict=verdict(effects, layers, settings.tolerance, baseline.metric),
     )
     subject.folder.note("environment", environment(subject.loaded))
     files = write(found, settings.command, subject.folder.path)

@@ -10,6 +10,7 @@ from typing import Any
 from tuner.errors import TunerError
 from tuner.probe.oracle import METHODS
 from tuner.tasks import base
+from tuner.tasks.base import Task
 
 RETENTIONS = (0.25, 0.5, 0.75)
 EVERY, MANY = (
@@ -33,7 +34,7 @@ class Settings:
     retentions: tuple[float, ...] = RETENTIONS
     layers: tuple[int, ...] = ()
     step: int | None = None
-    tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
+    tolerance: float = 0.01  # of the metric, as a fraction: 0.01 is one point of WER
     device: str | None = None
     dtype: str = "auto"
     attn_implementation: str | None = None
@@ -46,7 +47,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
-        base.get(self.task)
+        _ = self.judged
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise TunerError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
         if not self.methods or not self.retentions:
@@ -57,6 +58,11 @@ class Settings:
             raise TunerError(f"step: expected at least 1 layer, got {self.step}")
         if self.tolerance < 0:
             raise TunerError(f"tolerance: expected 0 or more, got {self.tolerance}")
+
+    @property
+    def judged(self) -> Task:
+        """The task, with its metric."""
+        return base.get(self.task)
 
     def probed(self, layers: int) -> tuple[int, ...]:
         """Which of a decoder's `layers` are probed, ascending.

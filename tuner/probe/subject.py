@@ -20,7 +20,6 @@ from tuner.policy import MergeSite, Policy
 from tuner.probe.settings import Settings
 from tuner.search.runfolder import RunFolder, write_atomically
 from tuner.search.splits import FEW
-from tuner.tasks import base
 from tuner.tasks.base import Task
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class Subject:
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
         settings.probed(loaded.speech.num_layers)
-        task, data = base.get(settings.task), _speech(settings, loaded)
+        task, data = settings.judged, _speech(settings, loaded)
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {

@@ -38,11 +38,13 @@ def baseline(found: RedundancyMap) -> str:
     if found.aligned < found.utterances:
         words = f"uniform windows of 0.3 s for the {found.utterances - found.aligned} utterances without alignments"
         words += f", words for {found.aligned}" if found.aligned else ""
+    metric = found.judged_by
+    measured = f"{metric.title} {percent(found.quality)}"
+    measured += "" if found.beside is None else f", {metric.beside} {percent(found.beside)}"
     return (
         f"{found.model}, {found.task}: {found.utterances} utterances of {found.dataset}/{found.split}; baseline "
-        f"{found.metric} {percent(found.quality)}, clamped {percent(found.clamped)}; {words}. Harmless: the upper "
-        f"bound of the difference is within {points(found.tolerance)} points; harmful (!): the lower bound is beyond "
-        "it; undecided (?): neither."
+        f"{measured}; {words}. Harmless: by its whole 95% interval at most {100 * found.tolerance:g} points worse; "
+        "harmful (!): by all of it more than that; else undecided (?)."
     )
 
 
@@ -84,7 +86,7 @@ def _cells(found: RedundancyMap, layer: int) -> list[tuple[str, str]]:
     cells = []
     for column in _columns(found):
         harm = own[column].harm(found.tolerance) if column in own else None
-        text = NOTHING if harm is None else points(own[column].difference) + _MARK[harm]
+        text = NOTHING if harm is None else points(found.judged_by.change(own[column].difference)) + _MARK[harm]
         cells.append((text, "" if harm is None else _STYLE[harm]))
     return cells
 

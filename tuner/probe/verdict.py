@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tuner.probe.effect import Effect
 from tuner.report.facts import points
+from tuner.tasks.metric import Metric
 
 PUBLISHED = {"shallow": "fragile", "middle": "unstable", "deep": "redundant"}
 MOST = 2 / 3  # of a third's interventions
@@ -24,6 +25,7 @@ class Third:
     name: str
     effects: tuple[Effect, ...]
     tolerance: float
+    metric: Metric
 
     @property
     def character(self) -> str:
@@ -44,26 +46,26 @@ class Third:
         layers = sorted({one.layer for one in self.effects})
         worst = max(self.effects, key=lambda one: one.difference)
         counted = "; ".join(_counted(retention, self.counts(retention)) for retention in _retentions(self.effects))
+        change = points(self.metric.change(worst.difference))
         return (
             f"The {self.name} third (layers {', '.join(map(str, layers))}) is {self.character}: {counted}. At worst "
-            f"{points(worst.difference)} points, by {worst.method} to {worst.retention:.0%} before layer "
-            f"{worst.layer}."
+            f"{change} points, by {worst.method} to {worst.retention:.0%} before layer {worst.layer}."
         )
 
 
-def thirds(effects: Sequence[Effect], layers: int, tolerance: float) -> list[Third]:
+def thirds(effects: Sequence[Effect], layers: int, tolerance: float, metric: Metric) -> list[Third]:
     """The thirds of a decoder of so many layers; those where nothing was probed are left out."""
     found = []
     for number, name in enumerate(PUBLISHED):
         own = tuple(one for one in effects if 3 * one.layer // layers == number)
         if own:
-            found.append(Third(name, own, tolerance))
+            found.append(Third(name, own, tolerance, metric))
     return found
 
 
-def verdict(effects: Sequence[Effect], layers: int, tolerance: float) -> tuple[str, ...]:
+def verdict(effects: Sequence[Effect], layers: int, tolerance: float, metric: Metric) -> tuple[str, ...]:
     """A sentence for each third, and first whether the hierarchy holds."""
-    found = thirds(effects, layers, tolerance)
+    found = thirds(effects, layers, tolerance, metric)
     hierarchy = "The published hierarchy (shallow fragile, middle unstable, deep redundant)"
     others = [one for one in found if one.character != PUBLISHED[one.name]]
     differing = "; ".join(f"the {one.name} third is {one.character}, not {PUBLISHED[one.name]}" for one in others)

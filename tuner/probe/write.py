@@ -49,7 +49,7 @@ def mirror(found: RedundancyMap, settings: Settings, folder: RunFolder, files: S
         for name in ("neighbour", "overall", "word")
     }
     tracker.values(
-        {"quality": found.quality, "clamped": found.clamped, **effects, **alike}, {"verdict": " ".join(found.verdict)}
+        {"quality": found.quality, **effects, **alike}, {"metric": found.metric, "verdict": " ".join(found.verdict)}
     )
     tracker.files([folder.path / "config.yaml", *files])
     tracker.close("FINISHED")

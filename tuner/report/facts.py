@@ -7,6 +7,7 @@ import math
 
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.tasks.metric import Metric, named
 
 _COST_NAMES = {
     "prefill_flops": "prefill FLOPs",
@@ -35,7 +36,7 @@ def front(outcome: Outcome) -> list[TrialResult]:
     """The trials on the front, cheapest first, each policy once."""
     cost = cost_axis(outcome)
     trials = {trial.policy.hash: trial for trial in reversed(outcome.trials) if trial.on_front and cost in trial.costs}
-    return sorted(trials.values(), key=lambda trial: (trial.costs[cost], trial.quality))
+    return sorted(trials.values(), key=lambda trial: (trial.costs[cost], trial.difference))
 
 
 def cost_axis(outcome: Outcome) -> str:
@@ -43,9 +44,25 @@ def cost_axis(outcome: Outcome) -> str:
     return "prefill_flops" if not outcome.budgets or "prefill_flops" in outcome.budgets else next(iter(outcome.budgets))
 
 
-def metric(outcome: Outcome) -> str:
-    """The metric's name as it is written: WER, not wer."""
-    return outcome.metric.upper() if len(outcome.metric) <= 4 else outcome.metric
+def metric(outcome: Outcome) -> Metric:
+    """What quality is measured by."""
+    return named(outcome.metric)
+
+
+def beside(outcome: Outcome) -> Metric | None:
+    """The metric that is shown beside it, if there is one."""
+    name = metric(outcome).beside
+    return None if name is None else named(name)
+
+
+def change(outcome: Outcome, difference: float) -> str:
+    """A difference of losses as the change of the metric that it is, in signed points."""
+    return points(metric(outcome).change(difference))
+
+
+def change_interval(outcome: Outcome, bounds: tuple[float, float]) -> str:
+    """The same of its interval."""
+    return interval(metric(outcome).change_of(bounds))
 
 
 def verdict(outcome: Outcome) -> str:
@@ -62,8 +79,10 @@ def verdict(outcome: Outcome) -> str:
     loops = f" More of its outputs are broken there than the loop guard allows: {share(judged.broken)}."
     return (
         f"{outcome.chosen.name} needs {share(judged.costs.get(cost))} of the baseline's {cost_name(cost)}; "
-        f"{metric(outcome)} changes by {points(judged.difference)} points (95% interval {interval(judged.ci95)}) on "
-        f"{judged.split}, {judged.n} utterances. The upper end is {safe} the tolerance of {points(outcome.tolerance)}."
+        f"{metric(outcome).title} changes by {change(outcome, judged.difference)} points (95% interval "
+        f"{change_interval(outcome, judged.ci95)}) on {judged.split}, {judged.n} utterances. The "
+        f"{'lower' if metric(outcome).rises else 'upper'} end is {safe} the tolerance of "
+        f"{change(outcome, outcome.tolerance)}."
         f"{over}{loops if judged.loops else ''}{_doubts(outcome, judged)}{unfinished}"
     )
 
@@ -80,14 +99,18 @@ def _doubts(outcome: Outcome, judged: Judgement) -> str:
     if judged.split == chosen_on:
         found.append("The choice was made on this very speech, which flatters it; --test-split measures it on other.")
     elif before.ci95[0] > 0:
-        found.append(f"On {chosen_on} it surely did worse: {points(before.difference)} ({interval(before.ci95)}).")
+        found.append(f"On {chosen_on} it surely did worse: {_with_interval(outcome, before)}.")
     if judged.ci95[0] == judged.ci95[1]:
         unseen = 1 - (1 - _SURE) ** (1 / judged.n)
         found.append(
-            f"No utterance's errors changed, of which the interval knows nothing more: up to {share(unseen)} of other "
+            f"No utterance's score changed, of which the interval knows nothing more: up to {share(unseen)} of other "
             "utterances may change all the same."
         )
     return "".join(f" {one}" for one in found)
+
+
+def _with_interval(outcome: Outcome, judged: Judgement) -> str:
+    return f"{change(outcome, judged.difference)} ({change_interval(outcome, judged.ci95)})"
 
 
 def failings(judged: Judgement) -> str:
@@ -138,12 +161,12 @@ def share(value: float | None) -> str:
 
 
 def percent(value: float) -> str:
-    """An error rate in percent, without the sign."""
+    """A fraction as a hundredfold, without the sign: 4.40 for an error rate or 62.10 for a BLEU."""
     return f"{100 * value:.2f}" if math.isfinite(value) else NOTHING
 
 
 def points(value: float) -> str:
-    """A difference of rates in signed percentage points."""
+    """A difference of fractions in signed points."""
     return f"{100 * value:+.2f}" if math.isfinite(value) else NOTHING
 
 

@@ -79,7 +79,7 @@ def _final(outcome: Outcome) -> str:
             escape(row.split),
             escape(row.policy),
             _with_bounds(row.quality, row.quality_interval),
-            escape(row.clamped),
+            *([escape(row.beside)] if row.beside else []),
             _with_bounds(row.difference, row.difference_interval),
             *(escape(cost) for cost in row.costs),
             escape(row.broken),

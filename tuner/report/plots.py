@@ -17,6 +17,7 @@ from tuner.report import facts
 from tuner.report.labels import place
 from tuner.report.style import BLUE, GREEN, GREY, INK, PURPLE, SKY, VERMILION, blank, plain, save, settle
 from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.tasks.metric import Metric
 
 # Shapes differ too.
 _FRONT, _CHOSEN, _NAMED, _BUDGET = BLUE, VERMILION, GREEN, PURPLE
@@ -38,11 +39,13 @@ def sites(outcome: Outcome, path: Path, chosen: Evaluation | None = None, baseli
 
 
 def draw_front(outcome: Outcome) -> Figure:
-    """The picture behind `front`. All points are relative to the baseline of their own split."""
+    """The picture behind `front`. All points are relative to the baseline of their own split; worse is always up, and
+    the axis is labelled in the metric's own direction.
+    """
     figure = blank(8.0, 5.4)
     axes = figure.subplots()
     plain(axes)
-    cost = facts.cost_axis(outcome)
+    cost, metric = facts.cost_axis(outcome), facts.metric(outcome)
     trials = [one for one in outcome.trials if math.isfinite(one.difference * one.costs.get(cost, math.nan))]
     judged = facts.held_out(outcome)
     best = facts.front(outcome)
@@ -54,14 +57,14 @@ def draw_front(outcome: Outcome) -> Figure:
     axes.set_ylim(bottom, top)
 
     if outcome.tolerance > 0:
-        label = f"within the tolerance, {facts.points(outcome.tolerance)}"
+        label = f"within the tolerance, {facts.change(outcome, outcome.tolerance)}"
         axes.axhspan(bottom, 100 * outcome.tolerance, color="#000000", alpha=0.06, lw=0, zorder=0, label=label)
     axes.axhline(0, color=_INK, lw=0.8, zorder=1)
     _draw_undecoded(axes, outcome.trials, cost)
     _draw_trials(axes, [one for one in trials if not one.label and not one.on_front], cost, top)
     if best:
         _draw_best(axes, [(one.costs[cost], 100 * one.difference) for one in best], top)
-    named = _draw_named(axes, trials, cost, top)
+    named = _draw_named(axes, trials, cost, top, metric)
     if judged is not None and cost in judged.costs:
         _draw_judged(axes, trials, judged, cost)
     if cost in outcome.budgets:
@@ -69,9 +72,9 @@ def draw_front(outcome: Outcome) -> Figure:
         axes.axvline(outcome.budgets[cost], color=_BUDGET, lw=1.8, ls=(0, (5, 2)), zorder=3, label=label)
 
     axes.set_xlabel(f"{facts.heading(facts.cost_name(cost))}, relative to the baseline")
-    axes.set_ylabel(f"Change in {facts.metric(outcome)}, points")
+    axes.set_ylabel(f"Change in {metric.title}, points")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol="%"))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.change(value):+g}" if value else "0"))
     axes.set_title(facts.subject(outcome), fontsize=11, loc="left", parse_math=False)
     if axes.get_legend_handles_labels()[0]:
         legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
@@ -167,7 +170,9 @@ def _draw_undecoded(axes: Axes, trials: Sequence[TrialResult], cost: str) -> Non
         axes.plot(given_up, [bottom] * len(given_up), "|", color=_INFEASIBLE, ms=9, zorder=2, label=label)
 
 
-def _draw_named(axes: Axes, trials: list[TrialResult], cost: str, top: float) -> list[tuple[float, float, str]]:
+def _draw_named(
+    axes: Axes, trials: list[TrialResult], cost: str, top: float, metric: Metric
+) -> list[tuple[float, float, str]]:
     named = []
     for one in {one.label: one for one in trials if one.label}.values():
         x, y = one.costs[cost], min(100 * one.difference, top)
@@ -175,7 +180,7 @@ def _draw_named(axes: Axes, trials: list[TrialResult], cost: str, top: float) ->
         marker, color = ("X", _INK) if baseline else ("^" if y == top else "D", _NAMED)
         fill = color if one.feasible or baseline else "white"
         axes.plot([x], [y], marker, color=fill, mec=color, mew=1.3, ms=7, zorder=6, clip_on=False)
-        beyond = f" ({100 * one.difference:+.1f})" if 100 * one.difference > top else ""
+        beyond = f" ({metric.change(100 * one.difference):+.1f})" if 100 * one.difference > top else ""
         named.append((x, y, one.label + beyond))
     return named
 

@@ -10,13 +10,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from tuner.report.lines import Lines
 from tuner.search.outcome import TrialResult
 from tuner.search.watch import Watcher
+from tuner.tasks.metric import Metric
 
 
 class ProgressWatcher(Watcher):
     """Draws what a search tells it, in lines where the console is no terminal; use it as a context manager."""
 
-    def __init__(self, console: Console, cost: str) -> None:
-        self._cost, self._console = cost, console
+    def __init__(self, console: Console, cost: str, metric: Metric) -> None:
+        self._cost, self._metric, self._console = cost, metric, console
         self._lines = None if console.is_terminal else Lines(console, total=0)
         self._leader = ""
         self._progress = Progress(
@@ -59,7 +60,9 @@ class ProgressWatcher(Watcher):
         """Shows beside the bar which policy leads."""
         self._leader = "nothing within the budget yet"
         if best is not None:
-            self._leader = f"best {best.difference:+.2%} at {best.costs[self._cost]:.3f} {self._cost}"
+            self._leader = (
+                f"best {self._metric.change(best.difference):+.2%} at {best.costs[self._cost]:.3f} {self._cost}"
+            )
         if self._task is not None:
             self._progress.update(self._task, best=self._leader)
 

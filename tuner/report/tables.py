@@ -15,29 +15,32 @@ from rich.text import Text
 
 from tuner.report import facts, markup
 from tuner.report.facts import NOTHING
-from tuner.search.agreement import DISAGREEMENT
 from tuner.search.outcome import Judgement, Outcome
+from tuner.tasks.metric import CLAMPED, DISAGREEMENT
 from tuner.tracking import printable
 
 COSTS = ("prefill_flops", "prefill_flops_audio", "kv_cache", "end_to_end_flops")
 _NARROW = ("Prefill\nFLOPs", "Audio\nFLOPs", "KV\ncache", "Total\nFLOPs")  # the costs where there is little room
 _NOTE = (
     "Costs are relative to the baseline. Audio-only FLOPs count audio tokens alone, as published numbers do; "
-    "end-to-end FLOPs add the encoder and decoding. Broken outputs are empty or were cut off at the length limit. "
-    "The clamped rate counts no more errors in an output than its reference has words: a loop costs what silence does."
+    "end-to-end FLOPs add the encoder and decoding. Broken outputs are empty or were cut off at the length limit."
 )
-_OWN_REFERENCES = " There are no texts: disagreement is the error rate against the baseline's own transcripts."
+_CLAMPED = (
+    " The clamped rate counts no more errors in an output than its reference has words: a loop costs what silence does."
+)
+_OWN_REFERENCES = " There are no texts: disagreement is the error rate against the baseline's own answers."
 
 
 @dataclass(frozen=True)
 class FinalRow:
-    """One policy on one held-out split, as text. `costs` has one entry for each of `COSTS`."""
+    """One policy on one held-out split, as text. `costs` has one entry for each of `COSTS`; `beside` is empty where no
+    metric is shown beside the task's."""
 
     split: str
     policy: str
     quality: str
     quality_interval: str
-    clamped: str
+    beside: str
     difference: str
     difference_interval: str
     costs: tuple[str, ...]
@@ -51,18 +54,19 @@ def final_rows(outcome: Outcome) -> list[FinalRow]:
     for split in dict.fromkeys(judged.split for judged in outcome.judgements):
         here = [judged for judged in outcome.judgements if judged.split == split]
         if not any(judged.policy.is_identity for judged in here):
-            rows.append(_baseline(here[0]))
+            rows.append(_baseline(outcome, here[0]))
         rows += [_row(outcome, judged) for judged in here]
     return rows
 
 
 def final_table(outcome: Outcome) -> Table:
-    """The judged policies for a terminal: quality in percent, differences in points, costs relative to the baseline."""
-    name = facts.heading(facts.metric(outcome))
+    """The judged policies for a terminal: quality hundredfold, changes in points, costs relative to the baseline."""
+    metric, other = facts.metric(outcome), facts.beside(outcome)
+    name = f"{metric.heading.replace(',', '')}\n{f'/ {other.title}' if other else ''}\n95%"
     title = Text(facts.subject(outcome))
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     table.add_column("Policy", overflow="fold", min_width=12)
-    for heading in (f"{name} %\n/ clamped\n95%", "Change,\npoints\n95%", *_NARROW, "Broken"):
+    for heading in (name, "Change,\npoints\n95%", *_NARROW, "Broken"):
         table.add_column(heading, justify="right", no_wrap=True)  # names give way, numbers do not
     split = ""
     for row in final_rows(outcome):
@@ -73,7 +77,7 @@ def final_table(outcome: Outcome) -> Table:
         quality, change = (
             f"{value}\n{bounds}" if bounds else value
             for value, bounds in (
-                (f"{row.quality} / {row.clamped}", row.quality_interval),
+                (f"{row.quality} / {row.beside}" if row.beside else row.quality, row.quality_interval),
                 (row.difference, row.difference_interval),
             )
         )
@@ -84,7 +88,8 @@ def final_table(outcome: Outcome) -> Table:
 
 def note(outcome: Outcome) -> str:
     """What the columns of the final table mean."""
-    return _NOTE + (_OWN_REFERENCES if outcome.metric == DISAGREEMENT else "")
+    remarks = {_CLAMPED: facts.beside(outcome) == CLAMPED, _OWN_REFERENCES: outcome.metric == DISAGREEMENT.name}
+    return _NOTE + "".join(remark for remark, fits in remarks.items() if fits)
 
 
 def markdown(outcome: Outcome) -> str:
@@ -103,7 +108,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         "position",
         "min_audio_tokens",
         "quality",
-        "clamped",
+        *([facts.metric(outcome).beside] if facts.beside(outcome) else []),
         "difference",
         "broken",
         "drift",
@@ -116,7 +121,9 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
             policy = trial.policy
             sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
-            qualities = (trial.quality, trial.clamped, trial.difference, trial.broken, trial.drift)
+            beside = [trial.beside] if facts.beside(outcome) else []
+            change = facts.metric(outcome).change(trial.difference)
+            qualities = (trial.quality, *beside, change, trial.broken, trial.drift)
             values = [value if math.isfinite(value) else "" for value in qualities]
             values += [*(trial.costs.get(name, "") for name in costs), trial.ties]
             flags = [str(flag).lower() for flag in (trial.decoded, trial.feasible, trial.on_front)]
@@ -129,7 +136,7 @@ def front_rows(outcome: Outcome) -> list[tuple[str, ...]]:
         (
             str(trial.number),
             facts.sites(trial.policy) or "none",
-            facts.points(trial.difference),
+            facts.change(outcome, trial.difference),
             *(facts.share(trial.costs.get(name)) for name in COSTS),
         )
         for trial in facts.front(outcome)
@@ -138,12 +145,12 @@ def front_rows(outcome: Outcome) -> list[tuple[str, ...]]:
 
 def final_header(outcome: Outcome) -> tuple[str, ...]:
     """The headings for `final_rows` where there is room for whole names."""
-    name = facts.heading(facts.metric(outcome))
+    other = facts.beside(outcome)
     return (
         "Split",
         "Policy",
-        f"{name}, % (95%)",
-        "Clamped, %",
+        f"{facts.metric(outcome).heading} (95%)",
+        *([other.heading] if other else []),
         "Change, points (95%)",
         *_cost_names(),
         "Broken outputs",
@@ -162,7 +169,7 @@ def settings(outcome: Outcome) -> dict[str, str]:
         "task": outcome.task,
         "dataset": outcome.dataset,
         "budget": {name: facts.share(limit) for name, limit in outcome.budgets.items()},
-        "tolerance": f"{facts.points(outcome.tolerance)} points of {facts.metric(outcome)}",
+        "tolerance": f"{facts.change(outcome, outcome.tolerance)} points of {facts.metric(outcome).title}",
         "trials": len(outcome.trials),
         "ties": f"{sum(trial.ties for trial in outcome.trials)} tokens of all trials were chosen by rounding alone",
         "duration": f"{outcome.seconds / 60:.1f} min",
@@ -206,19 +213,19 @@ def _row(outcome: Outcome, judged: Judgement) -> FinalRow:
         policy=(judged.label or judged.policy.name) + ("" if judged.policy.is_identity else facts.failings(judged)),
         quality=facts.percent(judged.quality),
         quality_interval=facts.interval(judged.quality_ci95, signed=False),
-        clamped=facts.percent(judged.clamped),
-        difference=NOTHING if judged.policy.is_identity else facts.points(judged.difference),
-        difference_interval="" if judged.policy.is_identity else facts.interval(judged.ci95),
+        beside=facts.percent(judged.beside) if facts.beside(outcome) else "",
+        difference=NOTHING if judged.policy.is_identity else facts.change(outcome, judged.difference),
+        difference_interval="" if judged.policy.is_identity else facts.change_interval(outcome, judged.ci95),
         costs=tuple(facts.share(judged.costs.get(name)) for name in COSTS),
         broken=facts.share(judged.broken),
         chosen=outcome.chosen is not None and judged.policy.hash == outcome.chosen.hash,
     )
 
 
-def _baseline(judged: Judgement) -> FinalRow:
-    whole = ("100%",) * len(COSTS)
+def _baseline(outcome: Outcome, judged: Judgement) -> FinalRow:
+    whole, other = ("100%",) * len(COSTS), NOTHING if facts.beside(outcome) else ""
     quality = facts.percent(judged.baseline)
-    return FinalRow(_split(judged), "baseline", quality, "", NOTHING, NOTHING, "", whole, NOTHING, chosen=False)
+    return FinalRow(_split(judged), "baseline", quality, "", other, NOTHING, "", whole, NOTHING, chosen=False)
 
 
 def _split(judged: Judgement) -> str:
@@ -228,7 +235,8 @@ def _split(judged: Judgement) -> str:
 def _whole(row: FinalRow) -> tuple[str, ...]:
     policy = f"**{markup.plain(row.policy)}**" if row.chosen else markup.plain(row.policy)
     quality, change = _with_bounds(row)
-    return (markup.plain(row.split), policy, quality, row.clamped, change, *row.costs, row.broken)
+    beside = [row.beside] if row.beside else []
+    return (markup.plain(row.split), policy, quality, *beside, change, *row.costs, row.broken)
 
 
 def _with_bounds(row: FinalRow) -> tuple[str, str]:

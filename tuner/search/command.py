@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--run", "name", required=True, help="Name of a finished run, or its folder.")
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @budget_option(required=True)
-@click.option("--tolerance", type=float, help="Points of error rate that count as no worse.  [default: the run's]")
+@click.option("--tolerance", type=float, help="Points of the metric that count as no worse.  [default: the run's]")
 @click.option("--finalists", type=int, help="Policies re-judged on the selection split.  [default: the run's]")
 @click.option("--policies", type=PATH, help="Where the policy goes.  [default: the run's]")
 @click.option("--device", help="cuda, mps or cpu.  [default: the run's]")
@@ -44,7 +44,7 @@ def select(name: str, runs: Path, tolerance: float | None, **given: Any) -> None
     settings = Settings.resumed(folder.config(), anew)
     bounds = ", ".join(f"{cost} <= {ratio:g} of the baseline" for cost, ratio in settings.budgets.items())
     console.print(f"Selecting from {folder.path}: {bounds}", highlight=False, soft_wrap=True)
-    with ProgressWatcher(console, settings.main_cost) as watcher:
+    with ProgressWatcher(console, settings.main_cost, settings.judged.metric) as watcher:
         outcome = choose(settings, folder.path, watcher)
     print_outcome(outcome, way_out="select with a slightly lower budget")
 

@@ -29,7 +29,7 @@ def conclude(
         The outcome, and the files of the report and of the policy.
     """
     folder = context.folder.results
-    export.write_front(folder / "front", [one for one in trials if one.on_front])
+    export.write_front(folder / "front", [one for one in trials if one.on_front], context.task.metric)
     judgements, best = validate(context, trials)
     outcome = _outcome(context, trials, judgements, best, time.monotonic() - began, interrupted)
     files = write_report(outcome, folder / "report", *_for_picture(context, outcome))
@@ -49,7 +49,7 @@ def _outcome(
         run=context.folder.results,
         model=context.loaded.id,
         task=context.task.name,
-        metric=context.task.metric,
+        metric=context.task.metric.name,
         dataset=context.splits.search.name,
         budgets=settings.budgets,
         tolerance=settings.tolerance,

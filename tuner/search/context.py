@@ -18,7 +18,7 @@ from tuner.evaluate.records import Evaluation
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
 from tuner.search import warmstart
-from tuner.search.agreement import AGREEMENT, judged_by, with_itself
+from tuner.search.agreement import AGREEMENT, check_own
 from tuner.search.narrow import narrowed
 from tuner.search.objective import Objective
 from tuner.search.presets import presets
@@ -27,7 +27,6 @@ from tuner.search.settings import Settings
 from tuner.search.space import SearchSpace
 from tuner.search.splits import load_splits
 from tuner.search.watch import Watcher
-from tuner.tasks import base
 
 BASELINE = "baseline"
 PACKAGES = ("torch", "transformers", "optuna", "jiwer", "speech-token-tuner")
@@ -38,7 +37,7 @@ class Context:
 
     def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
         self.settings, self.watcher = settings, watcher
-        self.task = judged_by(settings.metric, base.get(settings.task))
+        self.task = settings.judged
         self.objective = Objective.of(settings)
         self.space = SearchSpace.load(settings.space)
         self.loaded = loading.load(
@@ -90,21 +89,21 @@ class Context:
     ) -> Evaluation:
         """Each distinct policy once: what the run folder holds under `part` is not run again.
 
-        Where agreement is what counts, the baseline's transcripts become the evaluator's references, so it comes first.
+        Where agreement is what counts, policies are held against the baseline's answers, so it comes first.
         """
         referee = self.settings.metric == AGREEMENT and policy.hash == self.baseline.hash
         found = self.folder.find(part, policy.hash)
         if found is None:
             evaluation = evaluator.evaluate(policy, progress)
             if referee:
-                evaluation = with_itself(evaluation, self.task)
+                check_own(evaluation)
             self.folder.save(part, policy, evaluation)
         else:
             evaluation = found[1]
             if progress is not None:
                 progress(len(evaluation.records))
         if referee:
-            evaluator.references = {record.id: record.text for record in evaluation.records}
+            evaluator.own = {record.id: record.text for record in evaluation.records}
         return evaluation
 
     def identity(self) -> dict[str, str]:
@@ -114,7 +113,7 @@ class Context:
             "data": self.splits.digest,
             "space": self.space.fingerprint,
             "task": self.task.name,
-            "metric": self.task.metric,
+            "metric": self.task.metric.name,
             "objective": f"{self.objective.name}, by drafts",
             "parameters": "thresholds solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from tuner.evaluate.records import Evaluation
 
-HOPELESS = 0.1  # nats a word: beyond it one policy is as bad as another
+HOPELESS = 0.1  # nats a word, or a question: beyond it one policy is as bad as another
 
 
 def drift(evaluation: Evaluation, baseline: Evaluation) -> float:
-    """Nats a word by which the baseline's answers are less likely under a policy; infinite where nobody asked.
+    """Nats a word by which the baseline's answers are less likely under a policy; infinite where nobody asked. Where a
+    metric counts questions, they are meant by words.
 
     The error rate of some hundred utterances is a step function with much luck in it, and a sampler that follows it
     finds the lucky. This is smooth, needs no decoding, and tells more of the error rate on other speech than the error
@@ -24,7 +25,7 @@ def drift(evaluation: Evaluation, baseline: Evaluation) -> float:
         baseline: the identity's, with the nats of its own answers.
     """
     bare = baseline.like(evaluation)
-    return float((nats(evaluation) - nats(bare)).sum() / max(int(bare.totals.sum()), 1))
+    return float((nats(evaluation) - nats(bare)).sum() / max(float(bare.sizes.sum()), 1))
 
 
 def nats(evaluation: Evaluation) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from tuner.errors import PolicyError
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement, Outcome, TrialResult
 from tuner.search.settings import Settings
+from tuner.tasks.metric import Metric, named
 from tuner.tracking import mask
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
                 "device": outcome.settings.get("device", ""),
                 "dtype": outcome.settings.get("dtype", ""),
                 **({"pays": outcome.pays} if outcome.pays else {}),
-                "splits": [_measured(one, baselines[split]) for split, one in judged.items()],
+                "splits": [_measured(one, baselines[split], named(outcome.metric)) for split, one in judged.items()],
             },
             "made_by": {
                 "command": mask(settings.command),
@@ -60,13 +61,13 @@ def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
     return replace(outcome, chosen=policy, policy_file=path)
 
 
-def write_front(folder: Path, trials: Sequence[TrialResult]) -> None:
+def write_front(folder: Path, trials: Sequence[TrialResult], metric: Metric) -> None:
     """One policy file for each trial on the front, cheapest last in quality order; earlier ones are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.yaml"):
         old.unlink()
     for trial in trials:
-        measured = {"split": "search", "difference": round(trial.difference, 5), **_rounded(trial.costs)}
+        measured = {"split": "search", "difference": round(metric.change(trial.difference), 5), **_rounded(trial.costs)}
         policy = trial.policy.model_copy(update={"measured": measured, "made_by": {"trial": trial.number}})
         policy.save(folder / f"trial-{trial.number:03}.yaml")
 
@@ -80,16 +81,17 @@ def _tell_replaced(path: Path, run: str) -> None:
         log.warning("%s came from %s and is replaced; each run keeps its own policy.yaml", path, old)
 
 
-def _measured(judgement: Judgement, baseline: Judgement) -> dict[str, Any]:
+def _measured(judgement: Judgement, baseline: Judgement, metric: Metric) -> dict[str, Any]:
+    """The metric itself, in its own direction."""
+    beside = {"baseline": baseline, "policy": judgement} if metric.beside else {}
     return {
         "split": judgement.split,
         "n": judgement.n,
         "baseline": round(baseline.quality, 5),
         "policy": round(judgement.quality, 5),
-        "difference": round(judgement.difference, 5),
-        "ci95": [round(bound, 5) for bound in judgement.ci95],
-        "baseline_clamped": round(baseline.clamped, 5),
-        "policy_clamped": round(judgement.clamped, 5),
+        "difference": round(metric.change(judgement.difference), 5),
+        "ci95": [round(bound, 5) for bound in metric.change_of(judgement.ci95)],
+        **{f"{side}_{metric.beside}": round(one.beside, 5) for side, one in beside.items()},
         "broken_outputs": round(judgement.broken, 5),
         **_rounded(judgement.costs),
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tuner.evaluate.costing import COSTS, Costing, ratios
 from tuner.evaluate.records import Evaluation
-from tuner.evaluate.statistics import Interval, paired_difference, ratio_of_sums
+from tuner.evaluate.statistics import Interval, metric_of, paired_difference, ratio_of_sums
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement
 
@@ -55,7 +55,7 @@ class Judge:
         feasible = all(bounds[name] <= budget for name, budget in self.budgets.items())
         if not evaluation.decoded:
             return Verdict(Interval(math.nan, math.nan, math.nan), costs, bounds, math.nan, feasible)
-        difference = paired_difference(evaluation.errors, self.baseline.errors, self.baseline.totals)
+        difference = paired_difference(evaluation.statistics, self.baseline.statistics, self.baseline.metric)
         broken = round(evaluation.broken - self.baseline.broken, 9)  # 11 in 200 less 10 in 200 is LOOPS, not above it
         return Verdict(difference, costs, bounds, broken, feasible and broken <= LOOPS)
 
@@ -75,7 +75,7 @@ class Judge:
         This is the audio that trials kept a margin for, so here the measured ratio has to keep the budget.
         """
         verdict = self.verdict(evaluation)
-        quality = ratio_of_sums(evaluation.errors, evaluation.totals)
+        quality = metric_of(evaluation.statistics, evaluation.metric)
         return Judgement(
             label=label,
             policy=policy,
@@ -83,7 +83,7 @@ class Judge:
             n=len(evaluation.records),
             quality=quality.value,
             quality_ci95=(quality.low, quality.high),
-            clamped=evaluation.clamped,
+            beside=evaluation.beside,
             baseline=self.baseline.quality,
             difference=verdict.difference.value,
             ci95=(verdict.difference.low, verdict.difference.high),

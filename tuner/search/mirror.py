@@ -34,6 +34,7 @@ def _open(context: Context) -> Tracker:
         params=context.settings.to_plain(),
         tags={"model": context.loaded.id, "run_folder": str(context.folder.results)},
         resume_run_id=context.folder.noted("tracking").get("run_id"),
+        metric=context.task.metric,
     )
     if tracker.run_id is not None:
         context.folder.note("tracking", {"run_id": tracker.run_id})

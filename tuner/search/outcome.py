@@ -15,14 +15,15 @@ from tuner.policy import Policy
 class TrialResult:
     """One candidate on the search split. `label` names fixed ones ("baseline", "paper 0.8/0.7"), else it is empty.
 
-    `quality` is the task's error rate (WER for ASR, 0 is perfect), `difference` its excess over the baseline, `costs`
+    `quality` is the task's metric in its own direction, as a fraction; `difference` by how much its loss exceeds the
+    baseline's, above 0 is worse; `beside` the metric that is shown next to it, nan where there is none. `costs` are
     ratios to the baseline by name (prefill_flops, kv_cache, prefill_flops_audio, end_to_end_flops). `feasible` says
     that every budget and the loop guard hold, `on_front` that no other feasible trial is better in quality and cost.
-    `drift` is how much less likely the baseline's own answers are under the policy, in nats a word.
+    `drift` is how much less likely the baseline's own answers are under the policy, in nats a word (or question).
 
     A trial that was given up before its answers were known is not `decoded`: it has costs, but its quality, difference,
-    `clamped` (the error rate with no utterance's errors above its words) and `broken` (the share of outputs that are
-    empty or were cut off) are nan. `ties` counts the tokens that were chosen over another by no more than rounding.
+    `beside` and `broken` (the share of outputs that are empty or were cut off) are nan. `ties` counts the tokens that
+    were chosen over another by no more than rounding.
     """
 
     number: int
@@ -37,7 +38,7 @@ class TrialResult:
     repeats: int | None = None  # the earlier trial with the same policy, whose evaluation was reused
     drift: float = 0.0
     decoded: bool = True
-    clamped: float = math.nan
+    beside: float = math.nan
     broken: float = math.nan
     ties: int = 0
 
@@ -51,7 +52,7 @@ class Judgement:
     """One policy on one held-out split, by plain `generate()`, paired with the baseline on the same utterances.
 
     `ci95` and `quality_ci95` are two-sided 95 % bootstrap intervals of the difference and of the quality itself.
-    `clamped` is the quality with no utterance's errors above its words. `broken` is the share of outputs that are empty
+    `quality`, `beside`, `baseline` and `difference` are as for trials. `broken` is the share of outputs that are empty
     or were cut off at the length limit; `loops` says that it exceeds the baseline's by more than the loop guard allows.
     """
 
@@ -61,7 +62,7 @@ class Judgement:
     n: int
     quality: float
     quality_ci95: tuple[float, float]
-    clamped: float
+    beside: float
     baseline: float
     difference: float
     ci95: tuple[float, float]

@@ -47,7 +47,7 @@ class Race:
 def is_hopeless(partial: Evaluation, baseline: Evaluation) -> bool:
     """Whether a candidate that heard some of the utterances surely drifts further than any policy that is of use."""
     bare = baseline.like(partial)
-    return _surely_above(nats(partial), nats(bare) + HOPELESS * bare.totals)
+    return _surely_above(nats(partial), nats(bare) + HOPELESS * bare.sizes)
 
 
 def _surely_above(these: NDArray[np.float64], those: NDArray[np.float64]) -> bool:

@@ -75,7 +75,7 @@ def result(judge: Judge, number: int, label: str, policy: Policy, evaluation: Ev
         seconds=evaluation.wall_seconds,
         drift=drift(evaluation, judge.baseline),
         decoded=evaluation.decoded,
-        clamped=evaluation.clamped,
+        beside=evaluation.beside,
         broken=evaluation.broken if evaluation.decoded else math.nan,
         ties=evaluation.ties,
     )

@@ -10,8 +10,9 @@ from typing import Any
 
 from tuner.errors import SearchError
 from tuner.evaluate.costing import COSTS
-from tuner.search.agreement import AGREEMENT, judged_by
+from tuner.search.agreement import judged_by
 from tuner.tasks import base
+from tuner.tasks.base import Task
 
 SAMPLERS = ("auto", "gp", "tpe", "nsga2", "random")
 
@@ -23,7 +24,7 @@ class Settings:
     model: str
     budgets: Mapping[str, float]
     task: str = "asr"
-    metric: str | None = None  # the task's own, or "agreement" with the baseline, which needs no texts
+    metric: str | None = None  # the task's own, another of it, or "agreement" with the baseline, which needs no texts
     dataset: str | None = None
     dataset_config: str | None = None
     split: str | None = None
@@ -41,7 +42,7 @@ class Settings:
     solve: bool = True  # the last threshold for the budget, where the space allows it
     seed: int = 0
     start_from: tuple[str, ...] = ()  # policies and run folders whose policies are judged beside the presets
-    tolerance: float = 0.01  # absolute error rate: 0.01 is one point of WER
+    tolerance: float = 0.01  # of the metric, as a fraction: 0.01 is one point of WER
     finalists: int = 8
     min_audio_tokens: int | None = None  # shorter audio is left alone; measured where it is not given
     device: str | None = None
@@ -64,7 +65,7 @@ class Settings:
                 raise SearchError(f"budget {name!r} is not known; a budget bounds one of {', '.join(COSTS)}")
             if not 0 < budget <= 1:
                 raise SearchError(f"budget {name}={budget}: expected a ratio to the baseline, above 0 and at most 1")
-        judged_by(self.metric, base.get(self.task))
+        _ = self.judged
         if self.sampler not in SAMPLERS:
             raise SearchError(f"sampler {self.sampler!r} is not known; expected one of {', '.join(SAMPLERS)}")
         for name, value in {"trials": self.trials, "finalists": self.finalists, "batch size": self.batch_size}.items():
@@ -83,6 +84,11 @@ class Settings:
         return next(iter(self.budgets))
 
     @property
+    def judged(self) -> Task:
+        """The task, judged by the metric that was asked for."""
+        return judged_by(self.metric, base.get(self.task))
+
+    @property
     def policy_name(self) -> str:
         """Model, task and budget, as in `reference-asr-0.70`."""
         model = self.model.rstrip("/").rsplit("/", 1)[-1].lower()
@@ -90,7 +96,7 @@ class Settings:
             f"{value:.2f}" if name == "prefill_flops" else f"{name.replace('_', '-')}-{value:.2f}"
             for name, value in self.budgets.items()
         )
-        judged = f"-{self.metric}" if self.metric == AGREEMENT else ""
+        judged = "" if self.metric in (None, base.get(self.task).metric.name) else f"-{self.metric}"
         return f"{model}-{self.task}{judged}-{budget}"
 
     def run_name(self) -> str:

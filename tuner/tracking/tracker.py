@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tuner.tasks.metric import WER, Metric
 from tuner.tracking.batch import allowed_name, as_params, log_all
 from tuner.tracking.masking import mask
 from tuner.tracking.patience import within
 from tuner.tracking.store import DATABASES, INSTALL, set_defaults, store_uri
 
 if TYPE_CHECKING:
-    from tuner.search.outcome import Outcome, TrialResult
+    from tuner.search.outcome import Judgement, Outcome, TrialResult
 
 log = logging.getLogger("tuner.tracking")
 
@@ -41,7 +42,8 @@ class Tracker:
         run_id: the parent run, to be kept for resuming; None when nothing is mirrored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, metric: Metric = WER) -> None:
+        self._metric = metric
         self.uri = ""
         self.run_id: str | None = None
         self._client: Any = None
@@ -62,6 +64,7 @@ class Tracker:
         params: Mapping[str, Any],
         tags: Mapping[str, str],
         resume_run_id: str | None = None,
+        metric: Metric = WER,
     ) -> Tracker:
         """Starts the parent run, or goes on with `resume_run_id` if that run is still there.
 
@@ -71,9 +74,10 @@ class Tracker:
         Args:
             params: the study's settings, nested or not; secrets in them are masked.
             tags: for finding the run again.
+            metric: what quality is measured by.
         """
         uri = store_uri(runs)
-        tracker = cls()
+        tracker = cls(metric)
         tracker._patience = _PATIENCE_LOCAL if uri.startswith(("sqlite:", "file:")) else _PATIENCE
         try:
             runs.mkdir(parents=True, exist_ok=True)
@@ -197,10 +201,8 @@ class Tracker:
         for index, site in enumerate(policy.sites):
             params |= {f"site{index}.{name}": getattr(site, name) for name in ("layer", "threshold", "window")}
         metrics = {
-            "quality": result.quality,
-            "clamped": result.clamped,
+            **self._qualities(result),
             "broken": result.broken,
-            "difference": result.difference,
             "drift": result.drift,
             "ties": result.ties,
             "seconds": result.seconds,
@@ -216,6 +218,11 @@ class Tracker:
         if result.on_front:
             self._on_front.add(number)
 
+    def _qualities(self, result: TrialResult | Judgement) -> dict[str, float]:
+        """The metric by its name, the one beside it, and the change of the metric in its own direction."""
+        beside = {self._metric.beside: result.beside} if self._metric.beside else {}
+        return {self._metric.name: result.quality, **beside, "difference": self._metric.change(result.difference)}
+
     def _tag_front(self, trial: TrialResult) -> None:
         self._client.set_tag(self._done[trial.number], "on_front", _yes(trial.on_front))
         self._on_front.symmetric_difference_update({trial.number})
@@ -226,13 +233,9 @@ class Tracker:
         values: dict[str, float] = {**metrics, "seconds": outcome.seconds}
         for judged in outcome.judgements:
             if judged.policy.hash == chosen:
-                interval = {"difference_low": judged.ci95[0], "difference_high": judged.ci95[1]}
-                quality = {
-                    "quality": judged.quality,
-                    "clamped": judged.clamped,
-                    "baseline": judged.baseline,
-                    "difference": judged.difference,
-                }
+                low, high = self._metric.change_of(judged.ci95)
+                interval = {"difference_low": low, "difference_high": high}
+                quality = {**self._qualities(judged), "baseline": judged.baseline}
                 every = {**quality, **interval, **judged.costs, "broken": judged.broken}
                 values |= {f"{allowed_name(judged.split)}/{allowed_name(name)}": value for name, value in every.items()}
         tags = {"chosen_policy": chosen, "metric": outcome.metric, "interrupted": _yes(outcome.interrupted)}
