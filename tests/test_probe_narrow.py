@@ -61,12 +61,12 @@ def test_hopeless_layers_leave_the_ends_of_a_range(
 @pytest.mark.parametrize(
     ("harms", "layer", "expected"),
     [
-        (NOTHING_RULED_OUT, 0.0, (0.5, 0.9)),
-        (NOTHING_RULED_OUT | {(0, 0.25): "harmful"}, 0.0, (0.6, 0.9)),
-        (NOTHING_RULED_OUT | every("harmful", 0), 0.0, (0.8, 0.9)),
-        (NOTHING_RULED_OUT | {(1, 0.25): "harmful"}, 0.0, (0.5, 0.9)),  # another layer
-        (NOTHING_RULED_OUT | {(0, 0.25): "harmful"}, {"low": 0.0, "high": 0.1}, (0.5, 0.9)),  # layer 1 allows it
-        ({(4, 0.25): "harmful"}, 0.5, (0.5, 0.9)),  # layer 5 was not probed, nor any behind it
+        (NOTHING_RULED_OUT, 0.0, (0.5, 0.91)),
+        (NOTHING_RULED_OUT | {(0, 0.25): "harmful"}, 0.0, (0.6, 0.91)),
+        (NOTHING_RULED_OUT | every("harmful", 0), 0.0, (0.8, 0.91)),
+        (NOTHING_RULED_OUT | {(1, 0.25): "harmful"}, 0.0, (0.5, 0.91)),  # another layer
+        (NOTHING_RULED_OUT | {(0, 0.25): "harmful"}, {"low": 0.0, "high": 0.1}, (0.5, 0.91)),  # layer 1 allows it
+        ({(4, 0.25): "harmful"}, 0.5, (0.5, 0.91)),  # layer 5 was not probed, nor any behind it
     ],
 )
 def test_thresholds_that_keep_too_little_or_all_are_cut_off(
@@ -77,12 +77,19 @@ def test_thresholds_that_keep_too_little_or_all_are_cut_off(
     assert (distribution.low, distribution.high) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", ["dual", "triple", "ladder", "input"])
+def test_ratios_of_other_methods_are_narrowed_alike() -> None:
+    narrower, reasons = narrow(SearchSpace.load("methods"), evidence(every("harmful", *range(LAYERS))), LAYERS)
+    free: Any = narrower.distributions(LAYERS)
+    assert [free[f"ratio.{number}"].low for number in (0, 1)] == [0.75, 0.75]
+    assert any("ratios from 0.1 begin at 0.75" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("name", ["dual", "triple", "ladder", "input", "methods"])
 def test_shipped_spaces_can_be_narrowed_and_keep_their_off_switch(name: str) -> None:
     harms = NOTHING_RULED_OUT | every("harmful", 0, 1, 2, 3)
     whole = SearchSpace.load(name)
     narrower, reasons = narrow(whole, evidence(harms), LAYERS)
-    assert any("layer 0" in reason or "layers 0" in reason or "layer 1" in reason for reason in reasons)
+    assert reasons
     assert narrower.fingerprint != whole.fingerprint
     identity = narrower.identity(LAYERS)
     assert identity is not None

@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import torch
+from torch import Tensor
 
 from tuner.data.batches import batches
 from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance
-from tuner.errors import ModelError
+from tuner.errors import ModelError, PolicyError
 from tuner.evaluate.answers import ends_of, greedily, until_end
 from tuner.evaluate.begun import Begun
 from tuner.evaluate.evaluator import Evaluator, Rules, ids_of
@@ -26,13 +28,15 @@ from tuner.evaluate.heard import Heard
 from tuner.evaluate.keep import Keep
 from tuner.evaluate.passes import Passes
 from tuner.evaluate.records import Evaluation, UtteranceRecord
-from tuner.evaluate.retention import Retention, Similarities
+from tuner.evaluate.retention import Retention, Traces
 from tuner.evaluate.start import stopped_at
 from tuner.evaluate.ties import Margins
+from tuner.methods.base import Method, Seen
+from tuner.methods.known import method_of
 from tuner.policy import Policy
-from tuner.runtime.affinity import similarities
 from tuner.runtime.apply import Entered, PrefillLengths
 from tuner.runtime.forward import main_stream
+from tuner.sites import MergeSite
 
 
 @dataclass(frozen=True)
@@ -144,12 +148,18 @@ class Drafted:
             look.evaluation, records=records, wall_seconds=seconds, decoded=True, ties=look.evaluation.ties + ties
         )
 
-    def begin(self, policy: Policy, layer: int, window: int) -> Begun:
-        """Passes under `policy`, all of whose sites are before `layer`, up to there: what a site of that window would
-        find at the layer. `look` can go on from them, as far as there was room to keep their states."""
+    def begin(self, policy: Policy, site: MergeSite) -> Begun:
+        """Passes under `policy`, all of whose sites are before the layer of `site`, up to there: what such a site would
+        find, whatever its threshold or ratio. `look` can go on from them, as far as there was room to keep their
+        states.
+
+        Raises:
+            PolicyError: if what the site keeps depends on the layer's attention.
+        """
+        method, layer = method_of(site), site.layer
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
-        found: dict[str, Similarities] = {}
+        found: dict[str, Traces] = {}
         states: dict[tuple[str, ...], Entered] = {}
         passes, layers = self._passes, self._loaded.speech.num_layers
         with policy.applied(self._loaded.model) as handle, torch.inference_mode():
@@ -161,10 +171,10 @@ class Drafted:
                 entered = handle.entered
                 if entered is None:
                     raise ModelError(f"{self._loaded.id}: nothing entered its decoder layer {layer}")
-                similar = similarities(main_stream(entered.hidden), window).cpu()
+                traces = _traces(method, entered)
                 lengths = passes.lengths(batch, PrefillLengths.of(entered.begun, layers))
-                for one, alike, free, row in zip(batch, similar, entered.tokens.mergeable.cpu(), lengths, strict=True):
-                    found[one.id] = Similarities(alike, free)
+                for one, trace, free, row in zip(batch, traces, entered.tokens.mergeable.cpu(), lengths, strict=True):
+                    found[one.id] = Traces(trace, free)
                     records[one.id] = UtteranceRecord.unanswered(one, *row, generated=len(passes.drafts[one.id]))
                 if entered.hidden.nbytes + sum(one.hidden.nbytes for one in states.values()) <= passes.left_at_hand:
                     states[ids_of(batch)] = entered
@@ -210,3 +220,14 @@ class Drafted:
         ordered = tuple(records[one.id] for one in self._plain.data.utterances if one.id in records)
         seconds, metric = time.perf_counter() - began, self._plain.task.metric
         return Evaluation(policy.hash, self._plain.data.split, ordered, seconds, decoded=False, metric=metric)
+
+
+def _traces(method: Method, entered: Entered) -> Tensor:
+    """[batch, tokens, width] on the CPU, of what entered a layer."""
+
+    def attend() -> NoReturn:
+        raise PolicyError("what this site keeps depends on its layer's attention, so it is not known beforehand")
+
+    tokens = entered.tokens
+    traces = method.traces(Seen(main_stream(entered.hidden), tokens.mergeable, tokens.real, attend))
+    return attend() if traces is None else traces.cpu()

@@ -17,6 +17,7 @@ from tuner.report import facts
 from tuner.report.labels import place
 from tuner.report.style import BLUE, GREEN, GREY, INK, PURPLE, SKY, VERMILION, blank, plain, save, settle
 from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.sites import AFFINITY, MergeSite
 from tuner.tasks.metric import Metric
 
 # Shapes differ too.
@@ -106,22 +107,31 @@ def draw_sites(outcome: Outcome, chosen: Evaluation | None = None, baseline: Eva
         lower = figure.subplots()
     plain(lower)
     if policy.sites:
-        at, height = [site.layer for site in policy.sites], [site.threshold for site in policy.sites]
+        at, height = [site.layer for site in policy.sites], [_strength(site) for site in policy.sites]
         lower.vlines(at, 0, height, color=_CHOSEN, lw=2.2, zorder=3)
         lower.plot(at, height, "o", color=_CHOSEN, ms=7, zorder=4)
-    lower.set_ylim(min([0.0, *(site.threshold - 0.1 for site in policy.sites)]), 1.3)
+    lower.set_ylim(min([0.0, *(_strength(site) - 0.1 for site in policy.sites)]), 1.3)
     lower.set_yticks([0, 0.5, 1])
     lower.set_xlim(-0.6, layers - 0.4 if not chosen else layers + 0.2)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
     lower.set_xlabel("Decoder layer")
-    lower.set_ylabel("Merge at similarity ≥")
+    others = any(site.method != AFFINITY for site in policy.sites)
+    lower.set_ylabel("Threshold or ratio" if others else "Merge at similarity ≥")
     (upper if chosen else lower).set_title(policy.name, fontsize=11, loc="left", parse_math=False)
     if len(policy.sites) <= max(8, layers // 2):
         wide = any(site.window > 1 for site in policy.sites)
-        texts = [f"{site.threshold:.2f}" + (f", w{site.window}" if wide else "") for site in policy.sites]
+        texts = [
+            (f"{site.method} " if others else "") + f"{_strength(site):.2f}" + (f", w{site.window}" if wide else "")
+            for site in policy.sites
+        ]
         settle(figure)
-        place(lower, [(site.layer, site.threshold, text) for site, text in zip(policy.sites, texts, strict=True)], [])
+        place(lower, [(site.layer, _strength(site), text) for site, text in zip(policy.sites, texts, strict=True)], [])
     return figure
+
+
+def _strength(site: MergeSite) -> float:
+    settings = site.settings
+    return settings["ratio"] if "ratio" in settings else settings["threshold"]
 
 
 def _limits(outcome: Outcome, trials: list[TrialResult], judged: Judgement | None) -> tuple[float, float]:

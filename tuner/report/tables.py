@@ -119,7 +119,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         writer.writerow([*header, "ties", "decoded", "feasible", "on_front", "seconds", "repeats"])
         for trial in outcome.trials:
             policy = trial.policy
-            sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
+            sites = " ".join(":".join(map(str, site.model_dump().values())) for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
             beside = [trial.beside] if facts.beside(outcome) else []
             change = facts.metric(outcome).change(trial.difference)

@@ -71,6 +71,7 @@ class Context:
             task=self.task.name,
             position=position or self.space.position_of({}),
             min_audio_tokens=self.space.min_audio_tokens if asked is None else asked,
+            size_weighted=self.space.size_weighted,
         )
 
     def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:

@@ -9,9 +9,13 @@ from typing import Any
 from tuner.loading import LoadedModel
 from tuner.runtime.models import fingerprint
 from tuner.search.evidence import NOTHING, Evidence
+from tuner.search.ranges import STEP, Range, bounds
 from tuner.search.settings import Settings
-from tuner.search.space import STEP, LadderSpace, Range, SearchSpace, SiteSpace, bounds
+from tuner.search.sitespace import SiteSpace
+from tuner.search.space import LadderSpace, SearchSpace
+from tuner.sites import AFFINITY
 
+SWITCH = 2 * STEP  # how far a range reaches beyond the threshold from which on a site is left out
 CONFIG = "narrowed"  # where a run's config keeps the space and the evidence
 
 
@@ -71,8 +75,20 @@ def narrow(space: SearchSpace, evidence: Evidence, layers: int) -> tuple[SearchS
 def _site(site: SiteSpace, name: str, evidence: Evidence, layers: int, reasons: list[str]) -> SiteSpace:
     depth = _depth(site.layer, name, evidence, layers, reasons)
     low, high = bounds(depth, layers)
-    threshold = _threshold(site.threshold, name, evidence, range(low, high + 1), reasons)
-    return site.model_copy(update={"layer": depth, "threshold": threshold})
+    reach = range(low, high + 1)
+    changed: dict[str, Any] = {"layer": depth}
+    if isinstance(site.threshold, Range) and AFFINITY in site.methods:
+        threshold = _threshold(site.threshold, name, evidence, reach, reasons)
+        off = _off(threshold, evidence, reach)
+        if off + SWITCH < threshold.high:
+            reasons.append(
+                f"{name}: thresholds above {off:g} leave it out; less than {NOTHING:.0%} of the tokens would be merged"
+            )
+            changed["off"], threshold = off, Range(low=threshold.low, high=round(off + SWITCH, 4))
+        changed["threshold"] = threshold
+    if isinstance(site.ratio, Range):
+        changed["ratio"] = _ratio(site.ratio, name, evidence, reach, reasons)
+    return site.model_copy(update=changed)
 
 
 def _ladder(ladder: LadderSpace, evidence: Evidence, layers: int, reasons: list[str]) -> LadderSpace:
@@ -80,7 +96,8 @@ def _ladder(ladder: LadderSpace, evidence: Evidence, layers: int, reasons: list[
     start = _depth(ladder.start, "the ladder's start", evidence, layers, reasons)
     reach = range(bounds(start, layers)[0], layers)
     thresholds = tuple(
-        _threshold(one, f"corner {number}", evidence, reach, reasons) for number, one in enumerate(ladder.thresholds)
+        _threshold(one, f"corner {number}", evidence, reach, reasons) if isinstance(one, Range) else one
+        for number, one in enumerate(ladder.thresholds)
     )
     return ladder.model_copy(update={"start": start, "thresholds": thresholds})
 
@@ -106,29 +123,39 @@ def _depth(depth: float | Range, name: str, evidence: Evidence, layers: int, rea
     return Range(low=left[0] / (layers - 1), high=left[-1] / (layers - 1))
 
 
-def _threshold(
-    threshold: float | Range, name: str, evidence: Evidence, layers: range, reasons: list[str]
-) -> float | Range:
-    """Without what keeps too little at every one of `layers`, and without what merges nothing at any."""
-    if not isinstance(threshold, Range):
-        return threshold
+def _threshold(threshold: Range, name: str, evidence: Evidence, layers: range, reasons: list[str]) -> Range:
+    """Without what keeps too little at every one of `layers`."""
     grid = list(_grid(threshold))
     gentlest = min(layers, key=lambda layer: _lowest(grid, evidence, layer))
     low = _lowest(grid, evidence, gentlest)
-    idle = [value for value in grid if all(evidence.kept(n, value, most=False) >= 1 - NOTHING for n in layers)]
-    high = max(idle[0], low) if idle and idle[0] < 1 else threshold.high  # from 1 on there is nothing to tell apart
     if low > threshold.low:
         reasons.append(
             f"{name}: thresholds from {threshold.low:g} begin at {low:g}; below, less than "
-            f"{evidence.too_little(gentlest):.0%} of the tokens would be kept before layer {gentlest}, where every "
-            "method was harmful at that share" + (", and it is the gentlest of its layers" if len(layers) > 1 else "")
+            f"{evidence.too_little(gentlest):.0%} of the tokens would be kept {_before(gentlest, layers)}"
         )
-    if high < threshold.high:
-        reasons.append(
-            f"{name}: thresholds to {threshold.high:g} end at {high:g}; from there on less than {NOTHING:.0%} "
-            "of the tokens is merged"
-        )
-    return Range(low=low, high=high)
+    return Range(low=low, high=threshold.high)
+
+
+def _ratio(ratio: Range, name: str, evidence: Evidence, layers: range, reasons: list[str]) -> Range:
+    """The same of a share of tokens that is asked for outright."""
+    gentlest = min(layers, key=evidence.too_little)
+    low = max(ratio.low, min(evidence.too_little(gentlest), ratio.high))
+    if low > ratio.low:
+        reasons.append(f"{name}: ratios from {ratio.low:g} begin at {low:g}, the share {_before(gentlest, layers)}")
+    return Range(low=low, high=ratio.high)
+
+
+def _before(gentlest: int, layers: range) -> str:
+    """Where and why too little is too little."""
+    others = f", of layers {layers[0]} to {layers[-1]} the one that allows most" if len(layers) > 1 else ""
+    return f"before layer {gentlest}{others}, where every method was harmful at that share"
+
+
+def _off(threshold: Range, evidence: Evidence, layers: range) -> float:
+    """The highest threshold that merges anything to speak of before any of the layers, with any window."""
+    grid = [value for value in _grid(threshold) if value <= 1]
+    merging = [value for value in grid if any(evidence.kept(n, value, most=False) < 1 - NOTHING for n in layers)]
+    return max(merging, default=threshold.low)
 
 
 def _lowest(grid: list[float], evidence: Evidence, layer: int) -> float:

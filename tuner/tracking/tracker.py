@@ -199,7 +199,7 @@ class Tracker:
         }
         params: dict[str, Any] = {"position": policy.position, "min_audio_tokens": policy.min_audio_tokens}
         for index, site in enumerate(policy.sites):
-            params |= {f"site{index}.{name}": getattr(site, name) for name in ("layer", "threshold", "window")}
+            params |= {f"site{index}.{name}": value for name, value in site.model_dump().items()}
         metrics = {
             **self._qualities(result),
             "broken": result.broken,
