@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, WITHOUT_TEXTS, Row, Rows, choose_split, first_key
+from tuner.data.words import words_of
 from tuner.errors import DataError
 
 AUDIO_KEYS = ("audio", "path", "audio_filepath", "file")
@@ -20,7 +21,8 @@ def read_manifest(path: Path, split: str | None, need_text: bool) -> Rows:
 
     Keys: the audio (``audio``, ``path``, ``audio_filepath`` or ``file``; ``~`` is expanded, a relative path starts at
     the manifest's folder) and, where known, ``text`` (``sentence``, ``transcript``, ``transcription``), ``speaker`` (or
-    ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written) and ``split``. Others are ignored.
+    ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written), ``split`` and, in JSON, ``words`` (a
+    list of ``[word, start, end]`` in seconds). Others are ignored.
 
     Raises:
         DataError: no such file, a bad line (named by its number), no text key although texts are needed, a split that
@@ -107,4 +109,5 @@ def _row(values: dict[str, Any], path: Path, number: int) -> Row:
         source=path.parent / Path(audio).expanduser(),
         text=text,
         speaker=str(values[speaker_key]) if speaker_key else None,
+        words=words_of(values["words"], where) if isinstance(values.get("words"), list) else None,
     )

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.data.words import Word
 from tuner.errors import DataError
 
 TEXT_KEYS = ("text", "sentence", "transcript", "transcription", "normalized_text")
@@ -21,6 +22,7 @@ class Row:
     source: Path | bytes
     text: str | None
     speaker: str | None
+    words: tuple[Word, ...] | None = None
 
 
 @dataclass(frozen=True)

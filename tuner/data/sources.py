@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.audio import decode
@@ -12,11 +13,13 @@ from tuner.data.manifest import SUFFIXES as MANIFEST_SUFFIXES
 from tuner.data.manifest import read_manifest
 from tuner.data.rows import WITHOUT_TEXTS, Row, Rows
 from tuner.data.utterances import Skipped, Utterance, UtteranceSet
+from tuner.data.words import read_words
 from tuner.errors import DataError
 
 log = logging.getLogger(__name__)
 
 REFERENCE_MANIFEST = Path(__file__).parents[1] / "reference" / "data" / "manifest.jsonl"
+REFERENCE_WORDS = REFERENCE_MANIFEST.with_name("words.json")
 _NAMED_IN_ERRORS = 5
 _NO_TEXT = "no text"
 
@@ -67,7 +70,7 @@ def _read(dataset: str, config: str | None, split: str | None, need_text: bool) 
     if dataset == "reference":
         if not REFERENCE_MANIFEST.is_file():
             raise DataError(f"reference: its data are not installed ({REFERENCE_MANIFEST}); install the package again")
-        return read_manifest(REFERENCE_MANIFEST, split, need_text)
+        return _aligned(read_manifest(REFERENCE_MANIFEST, split, need_text), REFERENCE_WORDS)
     path = Path(dataset).expanduser()
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         return read_manifest(path, split, need_text)
@@ -82,6 +85,12 @@ def _read(dataset: str, config: str | None, split: str | None, need_text: bool) 
     return read_hub(dataset, config, split, need_text)
 
 
+def _aligned(found: Rows, words: Path) -> Rows:
+    """The rows with the words that a file has for them."""
+    known = read_words(words)
+    return Rows(found.split, (replace(row, words=known.get(row.id, row.words)) for row in found.rows))
+
+
 def _usable(row: Row, need_text: bool, max_seconds: float | None) -> Utterance:
     if need_text and not (row.text or "").strip():
         raise DataError(_NO_TEXT)
@@ -89,7 +98,7 @@ def _usable(row: Row, need_text: bool, max_seconds: float | None) -> Utterance:
     seconds = samples.size / rate
     if max_seconds is not None and seconds > max_seconds:
         raise DataError(f"too long: {seconds:.1f} s, at most {max_seconds:.1f} s")
-    return Utterance(row.id, row.text, row.speaker, seconds, row.source)
+    return Utterance(row.id, row.text, row.speaker, seconds, row.source, words=row.words)
 
 
 def _too_many_bad(where: str, good: int, skipped: list[Skipped], max_bad: int) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tuner.data.audio import Samples, decode, resample
+from tuner.data.words import Word
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Utterance:
         answers: the right ones, each as good as the other.
         choices: what to choose the answer from; an answer is one of them, or its letter.
         translation: of what is said.
+        words: when each word is spoken, None where nobody aligned them.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Utterance:
     answers: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     translation: str | None = None
+    words: tuple[Word, ...] | None = None
 
     def samples(self, rate: int = 16_000) -> Samples:
         """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.

@@ -21,7 +21,7 @@ from tuner.data.utterances import Utterance
 from tuner.errors import ModelError, PolicyError
 from tuner.evaluate.answers import ends_of, greedily, until_end
 from tuner.evaluate.begun import Begun
-from tuner.evaluate.evaluator import Evaluator, ids_of
+from tuner.evaluate.evaluator import Evaluator, Rules, ids_of
 from tuner.evaluate.forced import Verdict
 from tuner.evaluate.halving import Batch, in_batches
 from tuner.evaluate.heard import Heard
@@ -46,6 +46,7 @@ class Look:
     policy: Policy
     evaluation: Evaluation
     verdicts: Mapping[str, Verdict] = field(repr=False)
+    rules: Rules | None = None
 
 
 class Drafted:
@@ -80,12 +81,16 @@ class Drafted:
         nats = self._passes.nats
         self.baseline = replace(baseline, records=tuple(replace(one, nats=nats[one.id]) for one in baseline.records))
 
-    def evaluate(self, policy: Policy) -> Evaluation:
-        """What `policy` says, and what it costs."""
-        return self.decode(self.look(policy))
+    def evaluate(self, policy: Policy, rules: Rules | None = None) -> Evaluation:
+        """What `policy` says, and what it costs; with `rules` deciding at its sites, where they are given."""
+        return self.decode(self.look(policy, rules=rules))
 
     def look(
-        self, policy: Policy, begun: Begun | None = None, give_up: Callable[[Evaluation], bool] | None = None
+        self,
+        policy: Policy,
+        begun: Begun | None = None,
+        give_up: Callable[[Evaluation], bool] | None = None,
+        rules: Rules | None = None,
     ) -> Look:
         """The pass over all prompts and drafts.
 
@@ -93,6 +98,7 @@ class Drafted:
             policy: the candidate.
             begun: passes under the same sites but the last, to go on from.
             give_up: is asked after each rung but the last, with all that is known then, whether to leave it at that.
+            rules: decide at the policy's sites in its place.
         """
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
@@ -101,6 +107,8 @@ class Drafted:
         with policy.applied(self._loaded.model) as handle, torch.inference_mode():
 
             def step(batch: Batch) -> None:
+                if rules is not None:
+                    handle.decide_by(rules(batch))
                 start = None if begun is None else begun.go_on(self._loaded.speech, handle, batch)
                 verdicts = passes.run(batch, policy, start)
                 lengths = passes.lengths(batch, handle.lengths)
@@ -113,14 +121,14 @@ class Drafted:
                 evaluation = self._undecoded(policy, records, began)
                 if give_up is not None and len(records) < len(passes.drafts) and give_up(evaluation):
                     break
-        return Look(policy, replace(evaluation, ties=sum(one.ties for one in found.values())), found)
+        return Look(policy, replace(evaluation, ties=sum(one.ties for one in found.values())), found, rules)
 
     def decode(self, look: Look) -> Evaluation:
         """The whole evaluation: only what differs from the baseline's answers is decoded, from where it differs on."""
         began = time.perf_counter()
         known = {record.id: record for record in look.evaluation.records}
         if self._passes.heard is None:
-            plain = self._plain.evaluate(look.policy)
+            plain = self._plain.evaluate(look.policy, rules=look.rules)
             return replace(plain, records=tuple(replace(one, nats=known[one.id].nats) for one in plain.records))
         answers, ties = self._completed(look, self._passes.heard)
         texts = decode(self._loaded.processor, list(answers.values()), self._plain.task.transcribes)
@@ -185,6 +193,8 @@ class Drafted:
 
         def step(batch: Batch) -> None:
             nonlocal ties
+            if look.rules is not None:
+                handle.decide_by(look.rules(batch))
             begun = [answers[one.id] for one in batch]
             inputs, margins = heard.inputs(batch, begun), Margins(self._passes.tie)
             left = [limit(one) - len(answer) for one, answer in zip(batch, begun, strict=True)]
@@ -201,7 +211,7 @@ class Drafted:
             for one in self._plain.data.utterances
             if answers[one.id][-1] not in ends and len(answers[one.id]) < limit(one)
         ]
-        with look.policy.applied(self._loaded.model), torch.inference_mode():
+        with look.policy.applied(self._loaded.model) as handle, torch.inference_mode():
             in_batches(batches(open_ended, self._plain.batch_size), step, self._passes.split)
         return answers, ties
 

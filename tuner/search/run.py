@@ -80,7 +80,9 @@ def judge_baseline(context: Context) -> Drafted:
 
 
 def _tell_of_start(context: Context) -> None:
-    """Which policies the search starts from, and which of them are strangers to its space."""
+    """Why its space is narrower, which policies it starts from, and which of them are strangers to the space."""
+    for reason in context.narrowed.evidence:
+        context.watcher.say(reason)
     started = {label: one for label, one in context.known.items() if label not in (BASELINE, *context.presets)}
     if started:
         context.watcher.say(f"judged first: {', '.join(started)}")

@@ -23,6 +23,7 @@ from tuner.search.ranges import (
 from tuner.sites import AFFINITY, MergeSite
 
 _BY_KEYS = ("atome", "threshold")  # what it keeps depends on keys
+_UNSAID = (("method", AFFINITY), ("off", 1.0))
 
 
 class MethodChoices(Strict):
@@ -35,6 +36,7 @@ class SiteSpace(Strict):
     """Ranges of one merge site.
 
     A method that takes a `ratio` takes it alone where it shares the site with others: `threshold` is affinity's then.
+    Above `off` a threshold leaves the site out: no similarity is above 1, and in some models none is near it.
     """
 
     layer: Depth | Range
@@ -43,6 +45,7 @@ class SiteSpace(Strict):
     window: int | Choices = 1
     ratio: Annotated[float, Field(gt=0, le=1)] | Range | None = None
     seed: int | Choices | None = None
+    off: Annotated[float, Field(ge=-1, le=1)] = 1.0
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -69,10 +72,10 @@ class SiteSpace(Strict):
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What was said; a space that names no method stays what it was before there were methods."""
+        """What was said; a space that says nothing else stays what it was before there was more to say."""
         content: dict[str, Any] = handler(self)
         content = {key: value for key, value in content.items() if value is not None}
-        return {key: value for key, value in content.items() if (key, value) != ("method", AFFINITY)}
+        return {key: value for key, value in content.items() if (key, value) not in _UNSAID}
 
     def free(self, number: int, layers: int) -> Iterator[tuple[str, BaseDistribution]]:
         """What is free at this site, the space's site `number`, by parameter name."""
@@ -90,7 +93,7 @@ class SiteSpace(Strict):
         values = {
             name: value_of(params, f"{name}.{number}", fixed, layers) for name, fixed in self._settings(method).items()
         }
-        if values.get("threshold", -1) > 1 or values.get("ratio", 0) >= 1:
+        if values.get("threshold", -1) > self.off or values.get("ratio", 0) >= 1:
             return None
         whole = {name: int(value) for name, value in values.items() if name in ("window", "seed")}
         real = {name: round(value, 4) for name, value in values.items() if name not in whole}

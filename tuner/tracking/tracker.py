@@ -116,7 +116,15 @@ class Tracker:
             if trial.number in self._done and trial.on_front != (trial.number in self._on_front):
                 self._call(f"tag of trial {trial.number}", partial(self._tag_front, trial))
         self._call("final values", partial(self._log_outcome, outcome))
-        for path in artifacts:
+        self.files(artifacts)
+
+    def values(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Logs what is known of the whole run, where it is not a search."""
+        self._call("values", lambda: log_all(self._client, str(self.run_id), metrics=metrics, tags=tags))
+
+    def files(self, paths: Sequence[Path]) -> None:
+        """Keeps copies of files with the run."""
+        for path in paths:
             if not path.exists():  # no reason to think the server dead
                 log.warning("MLflow: there is no %s to log", path)
                 continue
