@@ -20,13 +20,15 @@ def batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utter
     return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
 
 
-def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transcribes: bool = False) -> BatchFeature:
+def prepare(
+    processor: Any, utterances: Sequence[Utterance], prompt: str | Sequence[str], transcribes: bool = False
+) -> BatchFeature:
     """Model inputs for one batch: a user turn of audio and prompt, through the processor's own interface.
 
     Args:
         processor: a transformers processor with a tokenizer and a feature extractor.
         utterances: one or more; their audio is decoded here.
-        prompt: the instruction that follows the audio.
+        prompt: the instruction that follows the audio; or one for each utterance.
         transcribes: the answer shall be the transcript; processors that know how to ask for one put their own prompt.
 
     Returns:
@@ -44,4 +46,5 @@ def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transc
                 "give it shorter audio (max_seconds of a data set, --seconds of a benchmark)"
             )
     rate = extractor(processor).sampling_rate
-    return ask(processor, [utterance.samples(rate) for utterance in utterances], prompt, transcribes)
+    prompts = [prompt] * len(utterances) if isinstance(prompt, str) else list(prompt)
+    return ask(processor, [utterance.samples(rate) for utterance in utterances], prompts, transcribes)

@@ -70,11 +70,13 @@ class UtteranceSet:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits that change with any id, text or byte of audio, and not with where the files lie."""
+        """16 hex digits that change with any id, word written of it or byte of audio, and not with where files lie."""
         total = hashlib.blake2b(digest_size=8)
         for utterance in self.utterances:
             source = utterance.source
             audio = source if isinstance(source, bytes) else source.read_bytes()
-            total.update(repr((utterance.id, utterance.text)).encode())
+            others = (utterance.question, utterance.answers, utterance.choices, utterance.translation)
+            known = {place: value for place, value in enumerate(others) if value}
+            total.update(repr((utterance.id, utterance.text, *known.items())).encode())
             total.update(hashlib.blake2b(audio).digest())
         return total.hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tuner.costs.counted import encoder_flops
-from tuner.data.batches import batches, prepare
+from tuner.data.batches import batches
 from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
@@ -78,7 +78,7 @@ class Evaluator:
         """The model inputs of a batch, on the device."""
         key = ids_of(batch)
         if key not in self._inputs:
-            self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt, self.task.transcribes))
+            self._inputs[key] = dict(self.task.prepare(self.loaded.processor, batch))
         return self.loaded.on_device(self._inputs[key])
 
     def encoding(self, batch: Batch) -> AbstractContextManager[None]:

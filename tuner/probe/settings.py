@@ -9,14 +9,11 @@ from typing import Any
 
 from tuner.errors import TunerError
 from tuner.probe.oracle import METHODS
-from tuner.tasks import base
 from tuner.tasks.base import Task
+from tuner.tasks.known import get
 
 RETENTIONS = (0.25, 0.5, 0.75)
-EVERY, MANY = (
-    5,
-    16,
-)  # the published step, for decoders of more layers than this; shallower ones are probed layer by layer
+EVERY, MANY = 5, 16  # the published step, for decoders of more layers than that; others are probed layer by layer
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,7 @@ class Settings:
 
     model: str
     task: str = "asr"
+    prompt: str | None = None
     dataset: str | None = None
     dataset_config: str | None = None
     split: str | None = None
@@ -61,8 +59,8 @@ class Settings:
 
     @property
     def judged(self) -> Task:
-        """The task, with its metric."""
-        return base.get(self.task)
+        """The task, asked as the settings say."""
+        return get(self.task) if self.prompt is None else get(self.task).with_prompt(self.prompt)
 
     def probed(self, layers: int) -> tuple[int, ...]:
         """Which of a decoder's `layers` are probed, ascending.
@@ -77,7 +75,7 @@ class Settings:
 
     def run_name(self, model: str) -> str:
         """The run's name: as given, else model, task and time."""
-        return self.run or f"{model}-{self.task}-probe-{time.strftime('%Y%m%d-%H%M%S')}"
+        return self.run or f"{model}-{self.judged.name}-probe-{time.strftime('%Y%m%d-%H%M%S')}"
 
     def to_plain(self) -> dict[str, Any]:
         """For YAML and MLflow: strings, numbers, lists, None."""

@@ -49,7 +49,7 @@ class Subject:
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
         settings.probed(loaded.speech.num_layers)
-        task, data = settings.judged, _speech(settings, loaded)
+        task, data = settings.judged.for_model(loaded.speech.architecture), _speech(settings, loaded)
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {
@@ -57,6 +57,7 @@ class Subject:
             "data": data.digest,
             "words": hashlib.blake2b(words.encode(), digest_size=8).hexdigest(),
             "task": task.name,
+            "prompt": task.prompt,
         }
         folder = _folder(settings, loaded.short_name, facts)
         evaluator = Evaluator(loaded, task, data, settings.batch_size, encode_once=True)
@@ -83,6 +84,7 @@ def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
         split=settings.split or ("search" if dataset == "reference" else None),
         max_bad=settings.max_bad,
         limit=settings.limit,
+        column=settings.judged.column,
         max_seconds=window_seconds(loaded.processor),
     )
     if len(data) < FEW:

@@ -37,12 +37,12 @@ class Context:
 
     def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
         self.settings, self.watcher = settings, watcher
-        self.task = settings.judged
         self.objective = Objective.of(settings)
         self.space = SearchSpace.load(settings.space)
         self.loaded = loading.load(
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
+        self.task = settings.judged.for_model(self.loaded.speech.architecture)
         self.layers = self.loaded.speech.num_layers
         self.splits = load_splits(settings, self.loaded)
         reopened = None if resume is None else RunFolder.reopen(resume)
@@ -115,6 +115,7 @@ class Context:
             "space": self.space.fingerprint,
             "task": self.task.name,
             "metric": self.task.metric.name,
+            **({} if self.settings.prompt is None else {"prompt": self.settings.prompt}),
             "objective": f"{self.objective.name}, by drafts",
             "parameters": "thresholds solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),

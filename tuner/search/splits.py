@@ -51,7 +51,7 @@ def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
             config=settings.dataset_config,
             split=split,
             max_bad=settings.max_bad,
-            need_text=settings.metric != AGREEMENT,
+            column=None if settings.metric == AGREEMENT else settings.judged.column,
             limit=settings.limit,
             max_seconds=window_seconds(loaded.processor),
         )
