@@ -38,13 +38,14 @@ Spanish; it is no use for anything else.
 microphone, room, echo, noise and SpecAugment. {human}
 None of the sentences and none of the speakers of the shipped validation splits was heard in training.
 
-The three tasks share the speech. Questions ask for the slots of an order, the one word of a kind ("Which city?"), how many
-there are of a kind, which of three words was said, how many digits, and sums of digits. The Spanish follows from the
-grammar, sentence by sentence; loose words are translated one by one (`tuner/reference/spanish.py`, `questions.py`).
+The three tasks share the speech. Questions ask for the slots of an order, the one word of a kind ("Which city?"), how
+many there are of a kind, which of three words was said, how many digits, and sums of digits. The Spanish follows from
+the grammar, sentence by sentence; loose words are translated one by one (`tuner/reference/spanish.py`, `questions.py`).
 
 ## Recipe
-{recipe}. Muon for matrices, AdamW for the rest; {course} Every clip is read once, and a transcript, two answers and a
-translation are learnt from that reading. Trained on {device} with torch {torch} and transformers {transformers}, {date}.
+{recipe}. Muon for matrices, AdamW for the rest; {course} Every clip is read once; a transcript, {questions} answers and a
+translation are learnt from that reading. Trained on {device} with torch {torch} and transformers {transformers},
+{date}.
 
 ## Quality
 Greedy decoding in float32. *WER, words* counts plain words; *as tuned* applies Whisper's English normaliser first, which
@@ -92,6 +93,7 @@ def write(
             human=HUMAN if slots else "No human speech was used.",
             transcribe=lessons.TRANSCRIBE,
             translate=lessons.TRANSLATE,
+            questions=lessons.QUESTIONS,
             recipe=", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(recipe).items()),
             course=TAKEN_OVER if taken_over else TAUGHT.format(**asdict(recipe)),
             device="a GPU" if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} cores)",
