@@ -31,6 +31,8 @@ METHODS: dict[str, Any] = {
     "samap": SaMap,
 }
 
+BY_ATTENTION = frozenset({"norm", "atome", "fastadasp", "samap"})  # these look at the attention of the site's layer
+
 
 def method_of(site: MergeSite) -> Method:
     """The method of a merge site, with the site's settings."""

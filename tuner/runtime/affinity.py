@@ -115,26 +115,24 @@ class Groups:
 
         Tokens that are not `real` are in none; nor are those that are not `kept`, across which no group reaches.
         """
-        dropped = real.new_zeros(())
+        given = real
         if kept is not None:
-            joined = joined & kept & pad(kept[:, :-1], (1, 0))
-            dropped = (real & ~kept).any()
-            real = real & kept
+            joined, real = joined & kept & pad(kept[:, :-1], (1, 0)), real & kept
         index = torch.arange(joined.shape[1], device=joined.device)
         place = index - torch.where(joined, 0, index).cummax(dim=1).values
         ends = real & ~pad(joined[:, 1:], (0, 1))
         ended = ends.cumsum(dim=1)
         counts = ended[:, -1:]
         shortest, longest = counts.aminmax()
-        facts = torch.stack([shortest, longest, place.max() + 1, dropped.to(place.dtype)])
-        shortest, longest, largest, dropped = facts.tolist()
+        facts = [shortest, longest, place.max() + 1, *([] if kept is None else [(given ^ real).sum()])]
+        shortest, longest, largest, *dropped = torch.stack(facts).tolist()
         # Groups end in slots of their own; all other tokens write to one slot behind them, which is dropped.
         slot = torch.where(ends, ended + (longest - 1 - counts), longest)
         last = index.new_full((len(joined), longest + 1), -1).scatter(1, slot, index.expand_as(slot))[:, :longest]
         filled = last >= 0
         last = last.clamp(min=0)
         sizes = torch.where(filled, place.gather(1, last) + 1, 1)
-        return cls(place, last, sizes, filled, largest, dropped=bool(dropped), full=longest == shortest)
+        return cls(place, last, sizes, filled, largest, dropped=any(dropped), full=longest == shortest)
 
     @property
     def shorter(self) -> bool:

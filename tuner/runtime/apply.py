@@ -17,10 +17,10 @@ from torch import Tensor
 
 from tuner.errors import ModelError, PolicyError
 from tuner.methods.base import Rule, guarded
-from tuner.methods.known import method_of
+from tuner.methods.known import BY_ATTENTION, method_of
 from tuner.runtime.affinity import Position
 from tuner.runtime.forward import ForwardPass
-from tuner.runtime.masks import KINDS, layer_kinds
+from tuner.runtime.masks import FULL, KINDS, SLIDING, layer_kinds
 from tuner.runtime.models import SpeechModel, describe
 from tuner.runtime.prompt import Tokens, read_prompt
 from tuner.sites import MergeSite
@@ -101,11 +101,18 @@ def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
             f"merging is not supported with attention {attention!r}. Load the model with attn_implementation='sdpa' or "
             "'eager'."
         )
-    if unknown := set(layer_kinds(speech.text_config)) - set(KINDS):
+    kinds = layer_kinds(speech.text_config)
+    if unknown := set(kinds) - set(KINDS):
         raise ModelError(
             f"{speech.architecture} has layers of {sorted(unknown)}, for which there is no merged attention mask; "
             f"known are {', '.join(KINDS)}."
         )
+    for site in sites:
+        if site.method in BY_ATTENTION and kinds[site.layer] not in (FULL, SLIDING):
+            raise PolicyError(
+                f"method {site.method!r} looks at the attention of its layer, but layer {site.layer} of "
+                f"{speech.architecture} has none. Choose another layer or another method."
+            )
     donor = speech.first_donor
     if donor is not None and sites[-1].layer > donor:
         raise PolicyError(
