@@ -74,7 +74,10 @@ def probe(verbose: bool, tolerance: float, **options: Any) -> None:
     command = shlex.join(["tune", *sys.argv[1:]])
     settings = Settings(**options, tolerance=tolerance / 100, command=command)
     with ProgressWatcher(console, cost="", metric=settings.judged.metric) as watcher:
-        found, folder = run.probe(settings, watcher)
+        try:
+            found, folder = run.probe(settings, watcher)
+        except KeyboardInterrupt as error:
+            raise click.ClickException("interrupted; go on with --run and the name of this run's folder") from error
     console.print(tables.terminal(found))
     for sentence in (tables.baseline(found), *found.verdict):
         console.print(sentence, highlight=False, markup=False)
