@@ -24,6 +24,7 @@ class Utterance:
         answers: the right ones, each as good as the other.
         choices: what to choose the answer from; an answer is one of them, or its letter.
         translation: of what is said.
+        for_task: the name of the task that it is for, where there are several; else empty.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Utterance:
     answers: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     translation: str | None = None
+    for_task: str = ""
 
     def samples(self, rate: int = 16_000) -> Samples:
         """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.
