@@ -13,11 +13,15 @@ from tuner.errors import DataError
 
 
 def batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utterance]]:
-    """Batches of similar lengths, the longest first: memory runs out at once or never."""
+    """Batches of similar lengths for one task each, the longest first: memory runs out at once or never."""
     if batch_size < 1:
         raise DataError(f"the batch size must be at least 1, got {batch_size}")
     ordered = sorted(utterances, key=lambda utterance: (-utterance.seconds, utterance.id))
-    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    found = []
+    for task in dict.fromkeys(utterance.for_task for utterance in ordered):
+        alike = [utterance for utterance in ordered if utterance.for_task == task]
+        found += [alike[start : start + batch_size] for start in range(0, len(alike), batch_size)]
+    return sorted(found, key=lambda batch: -batch[0].seconds)
 
 
 def prepare(

@@ -26,6 +26,7 @@ class Utterance:
         choices: what to choose the answer from; an answer is one of them, or its letter.
         translation: of what is said.
         words: when each word is spoken, None where nobody aligned them.
+        for_task: the name of the task that it is for, where there are several; else empty.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Utterance:
     choices: tuple[str, ...] = ()
     translation: str | None = None
     words: tuple[Word, ...] | None = None
+    for_task: str = ""
 
     def samples(self, rate: int = 16_000) -> Samples:
         """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.

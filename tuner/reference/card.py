@@ -43,13 +43,13 @@ many there are of a kind, which of three words was said, how many digits, and su
 the grammar, sentence by sentence; loose words are translated one by one (`tuner/reference/spanish.py`, `questions.py`).
 
 ## Recipe
-{recipe}. Muon for matrices, AdamW for the rest; {course} Every clip is read once; a transcript, {questions} answers and a
-translation are learnt from that reading. Trained on {device} with torch {torch} and transformers {transformers},
+{recipe}. Muon for matrices, AdamW for the rest; {course} Every clip is read once; a transcript, {questions} answers
+and a translation are learnt from that reading. Trained on {device} with torch {torch} and transformers {transformers},
 {date}.
 
 ## Quality
-Greedy decoding in float32. *WER, words* counts plain words; *as tuned* applies Whisper's English normaliser first, which
-joins a spoken string of digits into a single word. *Accuracy* is that of the manifest's questions.
+Greedy decoding in float32. *WER, words* counts plain words; *as tuned* applies Whisper's English normaliser first,
+which joins a spoken string of digits into a single word. *Accuracy* is that of the manifest's questions.
 
 | set | utterances | WER, words | WER, as tuned | accuracy | BLEU | chrF |
 |---|---|---|---|---|---|---|
@@ -61,8 +61,8 @@ TAUGHT = (
 )
 TAKEN_OVER = "begun from a checkpoint that transcribed, whose encoder stayed as it was."
 UNDERSTOOD = """
-Of {n} human coffee orders (`dev`), {each:.1%} of the slots (size, roast, drink) are right, and {every:.1%} of the orders
-have all three right.
+Of {n} human coffee orders (`dev`), {each:.1%} of the slots (size, roast, drink) are right, and {every:.1%} of the
+orders have all three right.
 """
 HUMAN = (
     "Beside it human speech, none of which is shipped: 399 coffee orders (Picovoice speech-to-intent benchmark, "

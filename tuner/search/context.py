@@ -19,6 +19,8 @@ from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
 from tuner.search import warmstart
 from tuner.search.agreement import AGREEMENT, check_own
+from tuner.search.joint import JointJudge
+from tuner.search.judge import Judge
 from tuner.search.narrow import narrowed
 from tuner.search.objective import Objective
 from tuner.search.presets import presets
@@ -27,6 +29,7 @@ from tuner.search.settings import Settings
 from tuner.search.space import SearchSpace
 from tuner.search.splits import load_splits
 from tuner.search.watch import Watcher
+from tuner.tasks.joint import Joint
 
 BASELINE = "baseline"
 PACKAGES = ("torch", "transformers", "optuna", "jiwer", "speech-token-tuner")
@@ -84,6 +87,13 @@ class Context:
         if self._costing is None:
             self._costing = Costing.of(self.loaded, {})
         return replace(self._costing, encoder=evaluator.encoder_flops())
+
+    def judge(self, baseline: Evaluation, evaluator: Evaluator) -> Judge:
+        """Holds policies against a baseline that `evaluator` evaluated."""
+        costing, budgets = self.costing(evaluator), self.settings.budgets
+        if isinstance(self.task, Joint):
+            return JointJudge(baseline, costing, budgets, self.task, evaluator.data)
+        return Judge(baseline, costing, budgets)
 
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None

@@ -29,6 +29,7 @@ from typing import Any, Self
 from transformers import BatchFeature
 
 from tuner.data.batches import prepare
+from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance
 from tuner.tasks import words
 from tuner.tasks.metric import DISAGREEMENT, Metric, Statistics
@@ -74,6 +75,14 @@ class Task:
         """Model inputs for one batch, see `tuner.data.batches.prepare`."""
         prompts = [self.prompt_for(utterance) for utterance in utterances]
         return prepare(processor, utterances, prompts, self.transcribes and not self.asked_anew)
+
+    def decode(self, processor: Any, utterances: Sequence[Utterance], answers: Sequence[Sequence[int]]) -> list[str]:
+        """The answers to the utterances in words, from their token ids."""
+        return decode(processor, answers, self.transcribes)
+
+    def limit(self, utterance: Utterance) -> int:
+        """The most tokens that an answer to the utterance may have."""
+        return self.max_new_tokens(utterance.seconds)
 
     def max_new_tokens(self, seconds: float) -> int:
         """The output length that no sound answer to this much audio exceeds: 16 and ten for every second, twice what

@@ -1,4 +1,4 @@
-"""Tasks by name: those that are shipped, a user's file, a user's module."""
+"""Tasks by name: those that are shipped, a user's file, a user's module, several at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from types import ModuleType
 
 from tuner.errors import TunerError
 from tuner.tasks.base import Task
+from tuner.tasks.joint import joint
 from tuner.tasks.metric import register
 
 SHIPPED = ("asr", "qa", "translation")
 
 
 def get(name: str) -> Task:
-    """The task of that name, or the `TASK` of a Python file or module (see `tuner.tasks.base`). Its metrics are known
-    by their names from then on.
+    """The task of that name, or the `TASK` of a Python file or module (see `tuner.tasks.base`); of several names with
+    commas between them, all of them as one. Its metrics are known by their names from then on.
 
     Raises:
         TunerError: there is no such task, or the file or module has none.
     """
+    if "," in name:
+        return joint([get(part.strip()) for part in name.split(",")])
     task = getattr(_module(name), "TASK", None)
     if not isinstance(task, Task):
         raise TunerError(f"{name}: has no TASK; set TASK to a tuner.tasks.base.Task")
