@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tuner.options import PATH, console, model_options, start_logging
+from tuner.options import PATH, console, model_options, start_logging, task_options
 
 
 def _list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...]]:
@@ -27,7 +27,7 @@ def _list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[An
 
 @click.command()
 @model_options
-@click.option("--task", default="asr", show_default=True)
+@task_options
 @click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
 @click.option("--dataset-config", help="Config of a Hub data set.")
 @click.option("--split", help="Which split to probe on.  [default: search, of the reference data]")
