@@ -105,6 +105,6 @@ def _row(values: dict[str, Any], path: Path, number: int) -> Row:
         id=str(values.get("id", audio)),
         source=path.parent / Path(audio).expanduser(),
         speaker=str(values[speaker_key]) if speaker_key else None,
-        **written(values, where),
         words=words_of(values["words"], where) if isinstance(values.get("words"), list) else None,
+        **written(values, where),
     )

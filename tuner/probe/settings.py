@@ -10,6 +10,7 @@ from typing import Any
 from tuner.errors import TunerError
 from tuner.probe.oracle import METHODS
 from tuner.tasks.base import Task
+from tuner.tasks.joint import Joint
 from tuner.tasks.known import get
 
 RETENTIONS = (0.25, 0.5, 0.75)
@@ -22,7 +23,7 @@ class Settings:
 
     model: str
     task: str = "asr"
-    prompt: str | None = None
+    prompt: str | None = None  # the task's own, or the one that the model's family documents
     dataset: str | None = None
     dataset_config: str | None = None
     split: str | None = None
@@ -45,7 +46,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
-        _ = self.judged
+        if isinstance(self.judged, Joint):
+            raise TunerError(f"task {self.task}: redundancy depends on the task; probe each by itself")
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise TunerError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
         if not self.methods or not self.retentions:

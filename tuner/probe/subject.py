@@ -49,7 +49,8 @@ class Subject:
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
         settings.probed(loaded.speech.num_layers)
-        task, data = settings.judged.for_model(loaded.speech.architecture), _speech(settings, loaded)
+        task = settings.judged.for_model(loaded.speech.architecture)
+        data = _speech(settings, loaded, task)
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {
@@ -73,7 +74,7 @@ class Subject:
         return self.identity.model_copy(update={"sites": (MergeSite(layer=layer, threshold=1.0),)})
 
 
-def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
+def _speech(settings: Settings, loaded: LoadedModel, task: Task) -> UtteranceSet:
     """The split that is named; of the reference model's own data set, its default, the one for searching."""
     dataset = settings.dataset or ("reference" if settings.model == "reference" else None)
     if dataset is None:
@@ -83,8 +84,8 @@ def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
         config=settings.dataset_config,
         split=settings.split or ("search" if dataset == "reference" else None),
         max_bad=settings.max_bad,
+        column=task.column,
         limit=settings.limit,
-        column=settings.judged.column,
         max_seconds=window_seconds(loaded.processor),
     )
     if len(data) < FEW:
