@@ -159,13 +159,13 @@ def test_states_on_disk_change_nothing(loaded: LoadedModel, few: Judged) -> None
 def test_passes_up_to_a_layer_tell_what_a_site_keeps_there_and_go_on(
     loaded: LoadedModel, few: Judged, before: tuple[MergeSite, ...], window: int
 ) -> None:
-    begun = few.drafted.begin(Policy.for_model(loaded.model, before), 9, window)
+    begun = few.drafted.begin(Policy.for_model(loaded.model, before), MergeSite(layer=9, threshold=0.5, window=window))
     lengths = set()
     for threshold in (0.5, 0.7, 0.85, 0.97):
         policy = Policy.for_model(loaded.model, (*before, MergeSite(layer=9, threshold=threshold, window=window)))
         whole, going_on = few.drafted.look(policy), few.drafted.look(policy, begun)
         plain = few.plain.prefill(policy)
-        assert [(one.tokens, one.audio_tokens) for one in begun.retention.at(threshold).records] == [
+        assert [(one.tokens, one.audio_tokens) for one in begun.retention.at(policy.sites[-1]).records] == [
             (one.tokens, one.audio_tokens) for one in plain.records
         ]
         assert going_on.verdicts == whole.verdicts

@@ -111,11 +111,11 @@ def test_a_candidate_goes_on_from_any_layer(family: str, layer: int) -> None:
     heard anew, and whether or not something merged before."""
     judged = Judged(loaded(family))
     before = (MergeSite(layer=0, threshold=0.5),) if layer > 1 else ()
-    begun = judged.drafted.begin(Policy.for_model(judged.loaded.model, before), layer, window=1)
+    begun = judged.drafted.begin(Policy.for_model(judged.loaded.model, before), MergeSite(layer=layer, threshold=0.5))
     for threshold in (0.3, 0.9, 0.99):
         policy = Policy.for_model(judged.loaded.model, (*before, MergeSite(layer=layer, threshold=threshold)))
         whole, going_on = judged.drafted.look(policy), judged.drafted.look(policy, begun)
         assert going_on.verdicts == whole.verdicts
         assert going_on.evaluation.records == whole.evaluation.records
-        foretold = [(one.tokens, one.audio_tokens) for one in begun.retention.at(threshold).records]
+        foretold = [(one.tokens, one.audio_tokens) for one in begun.retention.at(policy.sites[-1]).records]
         assert foretold == [(one.tokens, one.audio_tokens) for one in whole.evaluation.records]

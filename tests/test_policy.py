@@ -13,6 +13,7 @@ from tests.tiny import tiny_model
 from tuner import MergeSite, Policy
 from tuner.errors import ModelError, PolicyError
 
+SITE = "{layer: 0, threshold: 0.86, window: 1}"
 SITES = [MergeSite(layer=0, threshold=0.86), MergeSite(layer=3, threshold=0.55, window=3)]
 
 FILE = """\
@@ -60,7 +61,7 @@ def test_what_is_measured_round_trips(tmp_path: Path, model: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaints"),
     [
-        ("threshold: 0.86", "treshold: 0.86", ["sites.0.treshold", "did you mean 'threshold'?", "'sites.0.threshold'"]),
+        ("threshold: 0.86", "treshold: 0.86", ["'sites.0.treshold'", "did you mean 'threshold'?"]),
         ("task:", "colour: red\ntask:", ["'colour'", "Known keys: schema, name,"]),
         ("layers: 4", "layer: 4", ["'model.layer'", "did you mean 'layers'?"]),
         ("schema: 1", "schema: 2", ["schema 2", "reads 1", "Upgrade"]),
@@ -162,3 +163,54 @@ def test_another_model_is_refused(model: Any, other: Any, reason: str) -> None:
 def test_what_is_no_speech_model_is_refused(model: Any) -> None:
     with pytest.raises(ModelError):
         Policy.for_model(model, SITES).apply(model.model)
+
+
+METHOD_SITES = [
+    "{layer: 0, method: quantile, ratio: 0.7, window: 3}",
+    "{layer: 0, method: uniform, ratio: 0.5}",
+    "{layer: 0, method: stride, ratio: 0.5}",
+    "{layer: 0, method: interpolate, ratio: 0.8}",
+    "{layer: 0, method: random, ratio: 0.5, seed: 7}",
+    "{layer: 0, method: norm, ratio: 0.5}",
+    "{layer: 0, method: atome, threshold: 0.9}",
+    "{layer: 0, method: atome, ratio: 0.6}",
+    "{layer: 0, method: fastadasp, ratio: 0.6}",
+    "{layer: 0, method: samap, ratio: 0.6, threshold: 0.8}",
+]
+
+
+@pytest.mark.parametrize("site", METHOD_SITES)
+def test_sites_of_every_method_round_trip_and_have_a_hash_of_their_own(tmp_path: Path, site: str) -> None:
+    content = FILE.replace(SITE, site)
+    policy = Policy.load(_written(tmp_path, content))
+    policy.save(tmp_path / "copy.yaml")
+    assert (tmp_path / "copy.yaml").read_text(encoding="utf-8") == content
+    assert Policy.model_validate(policy.model_dump(mode="json", by_alias=True)) == policy
+    others = {Policy.load(_written(tmp_path, FILE.replace(SITE, other))).hash for other in [SITE, *METHOD_SITES]}
+    assert len(others) == 1 + len(METHOD_SITES)
+
+
+def test_the_hash_of_affinity_policies_is_what_it_was(tmp_path: Path) -> None:
+    """Results are kept by it."""
+    policy = Policy.load(_written(tmp_path, FILE))
+    assert policy.hash == "de9fdf874a18e8f6"
+    weighted = Policy.load(_written(tmp_path, FILE.replace("measured:", "size_weighted: true\nmeasured:")))
+    assert weighted.size_weighted
+    assert weighted.hash != policy.hash
+
+
+@pytest.mark.parametrize(
+    ("site", "complaint"),
+    [
+        ("{layer: 0, method: averaging, ratio: 0.5}", "no method 'averaging'; known: affinity, quantile,"),
+        ("{layer: 0, method: uniform}", "'uniform' needs 'ratio'"),
+        ("{layer: 0, window: 3}", "'affinity' needs 'threshold'"),
+        ("{layer: 0, method: uniform, ratio: 0.5, window: 3}", "'uniform' has no setting 'window'; it has ratio"),
+        ("{layer: 0, threshold: 0.8, ratio: 0.5}", "'affinity' has no setting 'ratio'; it has threshold, window"),
+        ("{layer: 0, method: atome, ratio: 0.5, threshold: 0.8}", "either 'threshold' or 'ratio'"),
+        ("{layer: 0, method: uniform, ratio: 0}", "sites.0.ratio: Input should be greater than 0"),
+    ],
+)
+def test_a_setting_that_is_not_the_methods_is_refused(tmp_path: Path, site: str, complaint: str) -> None:
+    with pytest.raises(PolicyError, match=complaint):
+        Policy.load(_written(tmp_path, FILE.replace(SITE, site)))

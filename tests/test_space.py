@@ -12,7 +12,7 @@ from tuner.policy import MergeSite
 from tuner.search.presets import presets
 from tuner.search.space import SearchSpace
 
-SHIPPED = ["dual", "input", "ladder", "triple"]
+SHIPPED = ["dual", "input", "ladder", "methods", "triple"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -25,7 +25,7 @@ def test_every_draw_is_a_valid_policy_of_that_depth(name: str, layers: int) -> N
         places = [site.layer for site in sites]
         assert places == sorted(set(places))
         assert all(0 <= place < layers for place in places)
-        assert all(site.threshold <= 1 for site in sites)
+        assert all(site.threshold <= 1 and site.ratio <= 1 for site in sites)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -40,7 +40,7 @@ def test_the_identity_can_be_drawn_and_the_strongest_policy_merges_first_and_mos
     assert min(site.threshold for site in strongest) == pytest.approx(min(lows))
 
 
-@pytest.mark.parametrize("name", ["dual", "triple"])
+@pytest.mark.parametrize("name", ["dual", "triple", "methods"])
 @pytest.mark.parametrize("layers", [12, 28, 32])
 def test_the_papers_presets_can_be_drawn_and_the_last_threshold_solved(name: str, layers: int) -> None:
     space = SearchSpace.load(name)
@@ -48,7 +48,7 @@ def test_the_papers_presets_can_be_drawn_and_the_last_threshold_solved(name: str
         params = space.express(sites, space.position_of({}), layers)
         assert params is not None
         assert space.sites_of(params, layers) == sites
-    assert space.last_threshold(layers) is not None
+    assert f"threshold.{len(space.sites) - 1}" in space.solvable(layers)
 
 
 def test_known_policies_are_expressed_exactly_or_not_at_all() -> None:
@@ -95,8 +95,53 @@ def test_the_last_threshold_can_be_solved_where_no_site_is_behind_it(
 ) -> None:
     path = tmp_path / "space.yaml"
     path.write_text(f"schema: 1\nname: x\nsites: {sites}")
-    found = SearchSpace.load(str(path)).last_threshold(12)
-    assert (None if found is None else found[0]) == solvable
+    space = SearchSpace.load(str(path))
+    assert list(space.solvable(12)) == ([] if solvable is None else [solvable])
+    assert space.last_threshold(12) == next(iter(space.solvable(12).items()), None)
+
+
+RATIO = "ratio: {low: 0.3, high: 1.0}"
+
+
+@pytest.mark.parametrize(
+    ("site", "free", "solvable"),
+    [
+        (f"method: uniform, {RATIO}", ["ratio.0"], ["ratio.0"]),
+        (f"method: {{choices: [norm, random]}}, {RATIO}", ["method.0", "ratio.0"], ["ratio.0"]),
+        (
+            f"method: {{choices: [affinity, samap]}}, threshold: {{low: 0.5, high: 1.02}}, {RATIO}",
+            ["method.0", "threshold.0", "ratio.0"],
+            ["threshold.0", "ratio.0"],
+        ),
+        (f"method: samap, threshold: {{low: 0.5, high: 0.9}}, {RATIO}", ["threshold.0", "ratio.0"], ["ratio.0"]),
+        ("method: atome, threshold: {low: 0.5, high: 1.02}", ["threshold.0"], []),  # it goes by keys
+        (f"method: {{choices: [uniform, atome]}}, {RATIO}", ["method.0", "ratio.0"], ["ratio.0"]),
+        (f"method: random, seed: {{choices: [0, 1]}}, {RATIO}", ["ratio.0", "seed.0"], ["ratio.0"]),
+    ],
+)
+def test_a_site_has_the_parameters_of_its_methods(
+    tmp_path: Path, site: str, free: list[str], solvable: list[str]
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"schema: 1\nname: x\nsites: [{{layer: 0, {site}}}]")
+    space = SearchSpace.load(str(path))
+    assert list(space.distributions(12)) == free
+    assert list(space.solvable(12)) == solvable
+    for method in space.methods:
+        strongest = space.strongest(12, method)
+        assert [one.method for one in strongest] == [method]
+        assert space.express(strongest, "first", 12) is not None
+
+
+def test_spaces_without_methods_are_what_they_were() -> None:
+    """Runs that were begun before there were methods go on."""
+    known = {
+        "dual": "8f7277b1153129aa",
+        "input": "b169fde3a288a349",
+        "ladder": "24a1f6963995fd02",
+        "triple": "17397786e814b846",
+    }
+    assert {name: SearchSpace.load(name).fingerprint for name in known} == known
 
 
 def test_the_position_rule_can_be_fixed_or_free(tmp_path: Path) -> None:
@@ -114,6 +159,11 @@ def test_the_position_rule_can_be_fixed_or_free(tmp_path: Path) -> None:
     [
         ("schema: 1\nname: x\nsites: [{layer: 0, threshold: {low: 0.9, high: 0.5}}]", "above high"),
         ("schema: 1\nname: x\nsites: [{layer: 0, threshold: 0.5, tau: 1}]", "tau"),
+        ("schema: 1\nname: x\nsites: [{layer: 0, method: averaging, ratio: 0.5}]", "no method 'averaging'"),
+        ("schema: 1\nname: x\nsites: [{layer: 0, method: uniform, threshold: 0.5}]", "needs 'ratio'"),
+        ("schema: 1\nname: x\nsites: [{layer: 0, method: uniform, ratio: {low: 0, high: 1}}]", "above 0"),
+        ("schema: 1\nname: x\nsites: [{layer: 0, method: uniform, ratio: 0.5, seed: 1}]", "no method .* 'seed'"),
+        ("schema: 1\nname: x\nsites: [{layer: 0}]", "needs 'threshold'"),
         ("schema: 2\nname: x\nsites: [{layer: 0, threshold: 0.5}]", "schema"),
         ("schema: 1\nname: x", "sites or a ladder"),
         ("a: [", "not YAML"),
@@ -129,5 +179,5 @@ def test_a_bad_file_is_refused_by_name_and_reason(tmp_path: Path, text: str, pro
 
 
 def test_an_unknown_name_lists_what_is_shipped() -> None:
-    with pytest.raises(SearchError, match="dual, input, ladder, triple"):
+    with pytest.raises(SearchError, match="dual, input, ladder, methods, triple"):
         SearchSpace.load("duall")

@@ -16,6 +16,7 @@ from tuner.bench.command import bench
 from tuner.doctor.command import doctor
 from tuner.errors import TunerError
 from tuner.options import PATH, budget_option, console, model_options, start_logging, task_options
+from tuner.probe.command import probe
 from tuner.search.command import print_outcome, select
 
 
@@ -63,6 +64,7 @@ class _Commands(click.Group):
 @click.option("--limit", type=int, help="At most so many utterances of each split.")
 @click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with.")
 @click.option("--space", default="triple", show_default=True, help="triple, dual, ladder, input, or a YAML file.")
+@click.option("--from-probe", help="Narrow the space by the redundancy map of a probe: its run's name or folder.")
 @click.option("--trials", default=50, show_default=True)
 @click.option("--timeout", type=float, help="Seconds after which no new trial starts.")
 @click.option("--sampler", default="auto", show_default=True, help="auto, gp, tpe, nsga2 or random.")
@@ -186,6 +188,7 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
 
 main.add_command(bench)
 main.add_command(doctor)
+main.add_command(probe)
 main.add_command(select)
 
 if __name__ == "__main__":

@@ -16,29 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tuner.errors import PolicyError
 from tuner.shipped import shipped
+from tuner.sites import AFFINITY, MergeSite
 
 if TYPE_CHECKING:
     from tuner.runtime.apply import Handle
+
+__all__ = ["MergeSite", "ModelBlock", "Policy"]
 
 SCHEMA = 1
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class MergeSite(_Strict):
-    """A place where neighbouring audio tokens are merged.
-
-    Attributes:
-        layer: the decoder layer before which it happens; 0 merges the input embeddings.
-        threshold: the cosine similarity, -1 to 1, from which on a token joins the open group.
-        window: how many of the group's last members a token is compared with.
-    """
-
-    layer: Annotated[int, Field(ge=0)]
-    threshold: Annotated[float, Field(ge=-1, le=1)]
-    window: Annotated[int, Field(ge=1)] = 1
 
 
 class ModelBlock(_Strict):
@@ -57,6 +46,7 @@ class Policy(_Strict):
     Attributes:
         position: which original position a merged token keeps.
         min_audio_tokens: utterances with fewer audio tokens are left alone, as merging would cost more than it saves.
+        size_weighted: whether a token that earlier sites merged counts in a mean as many times as it stands for tokens.
         measured: what the policy did on which data (for readers; changes nothing).
         made_by: versions, study, seed, command (for readers; changes nothing).
     """
@@ -68,6 +58,7 @@ class Policy(_Strict):
     sites: Annotated[tuple[MergeSite, ...], Field(strict=False)] = ()
     position: Literal["first", "middle", "last"] = "first"
     min_audio_tokens: Annotated[int, Field(ge=0)] = 0
+    size_weighted: bool = False
     measured: dict[str, Any] = {}
     made_by: dict[str, Any] = {}
 
@@ -87,9 +78,10 @@ class Policy(_Strict):
 
     @property
     def hash(self) -> str:
-        """16 hex digits of what changes the model's behaviour: sites, position, min_audio_tokens."""
-        sites = [(site.layer, site.threshold, site.window) for site in self.sites]
-        behaviour = [sites, self.position, self.min_audio_tokens] if sites else []
+        """16 hex digits of what changes the model's behaviour: sites, position, min_audio_tokens, size_weighted."""
+        sites = [_behaviour(site) for site in self.sites]
+        behaviour = [sites, self.position, self.min_audio_tokens, *([True] if self.size_weighted else [])]
+        behaviour = behaviour if sites else []
         return hashlib.sha256(json.dumps(behaviour).encode()).hexdigest()[:16]
 
     @classmethod
@@ -103,6 +95,7 @@ class Policy(_Strict):
         task: str = "asr",
         position: Literal["first", "middle", "last"] = "first",
         min_audio_tokens: int = 0,
+        size_weighted: bool = False,
     ) -> Policy:
         """Makes a policy for a loaded model.
 
@@ -123,6 +116,7 @@ class Policy(_Strict):
                 sites=tuple(sites),
                 position=position,
                 min_audio_tokens=min_audio_tokens,
+                size_weighted=size_weighted,
             )
         except ValidationError as error:
             raise PolicyError(_explain(f"policy for {block.id}", error)) from error
@@ -158,7 +152,9 @@ class Policy(_Strict):
         content = self.model_dump(mode="json", by_alias=True)
         content["model"] = _OnOneLine(content["model"])
         content["sites"] = [_OnOneLine(site) for site in content["sites"]]
-        content = {key: value for key, value in content.items() if value != {}}
+        content = {
+            key: value for key, value in content.items() if value != {} and (key, value) != ("size_weighted", False)
+        }
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -202,7 +198,7 @@ class Policy(_Strict):
         from tuner.runtime.apply import apply
 
         self.check(model)
-        return apply(model, self.sites, self.position, self.min_audio_tokens)
+        return apply(model, self.sites, self.position, self.min_audio_tokens, self.size_weighted)
 
     @contextmanager
     def applied(self, model: Any) -> Iterator[Handle]:
@@ -212,6 +208,12 @@ class Policy(_Strict):
             yield handle
         finally:
             handle.remove()
+
+
+def _behaviour(site: MergeSite) -> Any:
+    if site.method == AFFINITY:
+        return site.layer, site.threshold, site.window
+    return site.layer, site.method, site.settings
 
 
 def _model_block(model: Any, model_id: str | None) -> ModelBlock:
@@ -237,7 +239,7 @@ def _explain_one(problem: dict[str, Any]) -> str:
     place = [str(step) for step in problem["loc"]]
     key, message = ".".join(place), problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        blocks: dict[str, type[_Strict]] = {"model": ModelBlock, "sites": MergeSite}
+        blocks: dict[str, type[BaseModel]] = {"model": ModelBlock, "sites": MergeSite}
         block = blocks[place[0]] if len(place) > 1 else Policy
         known = [field.alias or name for name, field in block.model_fields.items()]
         close = difflib.get_close_matches(place[-1], known, n=1)

@@ -112,8 +112,7 @@ class Ground:
     def _suggest(self, trial: optuna.Trial) -> None:
         """All that the sampler decides: `draw` finds it decided."""
         space, layers = self.context.space, self.context.layers
-        solved = space.last_threshold(layers) if self.context.settings.solve else None
-        space.suggest(trial, layers, None if solved is None else solved[0])
+        space.suggest(trial, layers, space.solvable(layers) if self.context.settings.solve else ())
 
     def _remembered(self, trial: optuna.Trial, memory: Memory, race: Race | None) -> Judged:
         """Each choice is drawn once, and each policy judged once."""

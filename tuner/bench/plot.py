@@ -10,27 +10,24 @@ from matplotlib.figure import Figure
 from tuner.bench.clock import Phases
 from tuner.bench.results import Bench, Length, Row
 from tuner.report.labels import place
+from tuner.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, blank, plain, settle
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes differ too.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+# Shapes differ too.
+_COLOURS = (BLUE, VERMILION, GREEN, PURPLE)
 _MARKERS = ("o", "D", "s", "^", "v")
-_INK = "#222222"
 _PARTS: tuple[tuple[str, str, Callable[[Phases], float]], ...] = (
-    ("encoder", "#9A9A9A", lambda one: one.encoder),
-    ("prefill", "#56B4E9", lambda one: one.prefill),
-    ("rest", "#E69F00", lambda one: one.first_token - one.encoder - one.prefill),
+    ("encoder", GREY, lambda one: one.encoder),
+    ("prefill", SKY, lambda one: one.prefill),
+    ("rest", ORANGE, lambda one: one.first_token - one.encoder - one.prefill),
 )
 
 
 def draw(bench: Bench) -> Figure:
     """Left: time to first token and prefill time against prefill FLOPs, over the baseline's. Right: the times."""
-    figure = Figure(figsize=(10.0, 5.2), dpi=160, layout="constrained", facecolor="white")
+    figure = blank(10.0, 5.2)
     left, right = figure.subplots(1, 2)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#000000", alpha=0.08, lw=0.7)
-        axes.set_axisbelow(True)
-        axes.tick_params(labelsize=9)
+        plain(axes)
     rows = [(length, row) for length in bench.lengths for row in length.rows if row.passes]
     _draw_times(right, rows)
     labels, others = _draw_ratios(left, rows)
@@ -38,8 +35,7 @@ def draw(bench: Bench) -> Figure:
     figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
     for text in figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9).get_texts():
         text.set_parse_math(False)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # labels placed from here on must not move what they were placed by
+    settle(figure)
     place(left, labels, others, fontsize=8)
     return figure
 
@@ -58,9 +54,9 @@ def _draw_ratios(
         axes.plot(flops, [one.prefill for _, one in ratios], marker, color="none", mec=colour, ms=6)
         labels += [(one.prefill_flops, one.first_token, f"{seconds:g} s") for seconds, one in ratios]
         others += [(one.prefill_flops, one.prefill) for _, one in ratios]
-    axes.plot([], [], "o", color="none", mec=_INK, ms=6, label="hollow: prefill alone")
-    axes.plot([0, 1], [0, 1], color=_INK, lw=0.8, ls=(0, (4, 2)), label="time follows FLOPs")
-    axes.plot([1], [1], "X", color=_INK, ms=7)
+    axes.plot([], [], "o", color="none", mec=INK, ms=6, label="hollow: prefill alone")
+    axes.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=(0, (4, 2)), label="time follows FLOPs")
+    axes.plot([1], [1], "X", color=INK, ms=7)
     points = [*others, *((x, y) for x, y, _ in labels)]
     low = min(min(point) for point in points) - 0.05
     axes.set_xlim(low, 1.05)
@@ -81,6 +77,6 @@ def _draw_times(axes: Axes, rows: list[tuple[Length, Row]]) -> None:
     whole = [row.time(lambda one: one.first_token) for _, row in rows]
     spread = [[1e3 * (one.median - one.low) for one in whole], [1e3 * (one.high - one.median) for one in whole]]
     medians = [1e3 * one.median for one in whole]
-    axes.errorbar(medians, at, xerr=spread, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
+    axes.errorbar(medians, at, xerr=spread, fmt="none", ecolor=INK, elinewidth=1, capsize=2)
     axes.set_yticks(at, [f"{length.seconds:g} s  {row.side}" for length, row in rows], parse_math=False)
     axes.set_xlabel("time to first token, ms: median, least and greatest")

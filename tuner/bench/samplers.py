@@ -24,7 +24,7 @@ from tuner.errors import TunerError
 from tuner.options import PATH, budget_option, console, model_options, start_logging
 from tuner.policy import Policy
 from tuner.report.calls import CallProgress
-from tuner.report.plots import save
+from tuner.report.style import save
 from tuner.search.drift import HOPELESS
 from tuner.search.settings import Settings
 

@@ -14,7 +14,7 @@ from tuner.bench.plot import draw
 from tuner.bench.results import Bench
 from tuner.bench.tables import markdown
 from tuner.loading import LoadedModel
-from tuner.report.plots import save
+from tuner.report.style import save
 
 
 def write(bench: Bench, folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.data.rows import SPEAKER_KEYS, Row, Rows, check_column, choose_split, first_key, written
+from tuner.data.words import words_of
 from tuner.errors import DataError
 
 AUDIO_KEYS = ("audio", "path", "audio_filepath", "file")
@@ -22,7 +23,8 @@ def read_manifest(path: Path, split: str | None, column: str | None) -> Rows:
     the manifest's folder) and, where known, ``text`` (``sentence``, ``transcript``, ``transcription``), ``speaker`` (or
     ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written) and ``split``. Questions have
     ``answer`` (or ``answers``, all of them right), ``question`` where it is not the speech that asks it, and
-    ``choices`` (``options``); translations have ``translation`` (``target_text``). Others are ignored.
+    ``choices`` (``options``); translations have ``translation`` (``target_text``). In JSON,
+    ``words`` is a list of ``[word, start, end]`` in seconds. Others are ignored.
 
     Raises:
         DataError: no such file, a bad line (named by its number), no key for the column that is needed, a split that
@@ -104,4 +106,5 @@ def _row(values: dict[str, Any], path: Path, number: int) -> Row:
         source=path.parent / Path(audio).expanduser(),
         speaker=str(values[speaker_key]) if speaker_key else None,
         **written(values, where),
+        words=words_of(values["words"], where) if isinstance(values.get("words"), list) else None,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuner.data.words import Word
 from tuner.errors import DataError
 
 TEXT_KEYS = ("text", "sentence", "transcript", "transcription", "normalized_text")
@@ -38,6 +39,7 @@ class Row:
     answers: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     translation: str | None = None
+    words: tuple[Word, ...] | None = None
 
     def has(self, column: str) -> bool:
         """Whether more than white space is written in that one of `COLUMNS`."""

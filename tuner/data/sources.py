@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from tuner.data.audio import decode
@@ -12,11 +13,13 @@ from tuner.data.manifest import SUFFIXES as MANIFEST_SUFFIXES
 from tuner.data.manifest import read_manifest
 from tuner.data.rows import WITHOUT_REFERENCES, Row, Rows
 from tuner.data.utterances import Skipped, Utterance, UtteranceSet
+from tuner.data.words import read_words
 from tuner.errors import DataError
 
 log = logging.getLogger(__name__)
 
 REFERENCE_MANIFEST = Path(__file__).parents[1] / "reference" / "data" / "manifest.jsonl"
+REFERENCE_WORDS = REFERENCE_MANIFEST.with_name("words.json")
 _NAMED_IN_ERRORS = 5
 
 
@@ -76,7 +79,7 @@ def _read(dataset: str, config: str | None, split: str | None, column: str | Non
     if dataset == "reference":
         if not REFERENCE_MANIFEST.is_file():
             raise DataError(f"reference: its data are not installed ({REFERENCE_MANIFEST}); install the package again")
-        return read_manifest(REFERENCE_MANIFEST, split, column)
+        return _aligned(read_manifest(REFERENCE_MANIFEST, split, column), REFERENCE_WORDS)
     path = Path(dataset).expanduser()
     if path.suffix.lower() in MANIFEST_SUFFIXES:
         return read_manifest(path, split, column)
@@ -89,6 +92,12 @@ def _read(dataset: str, config: str | None, split: str | None, column: str | Non
         problem = "is not a data set" if path.exists() else "does not exist"
         raise DataError(f"{path}: {problem}; expected a .jsonl or .csv manifest, a folder, a Hub id or 'reference'")
     return read_hub(dataset, config, split, column)
+
+
+def _aligned(found: Rows, words: Path) -> Rows:
+    """The rows with the words that a file has for them."""
+    known = read_words(words)
+    return Rows(found.split, (replace(row, words=known.get(row.id, row.words)) for row in found.rows))
 
 
 def _usable(row: Row, column: str | None, max_seconds: float | None) -> Utterance:
@@ -108,6 +117,7 @@ def _usable(row: Row, column: str | None, max_seconds: float | None) -> Utteranc
         answers=row.answers,
         choices=row.choices,
         translation=row.translation,
+        words=row.words,
     )
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tuner.data.audio import Samples, decode, resample
+from tuner.data.words import Word
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Utterance:
         answers: the right ones, each as good as the other.
         choices: what to choose the answer from; an answer is one of them, or its letter.
         translation: of what is said.
+        words: when each word is spoken, None where nobody aligned them.
         for_task: the name of the task that it is for, where there are several; else empty.
     """
 
@@ -36,6 +38,7 @@ class Utterance:
     answers: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     translation: str | None = None
+    words: tuple[Word, ...] | None = None
     for_task: str = ""
 
     def samples(self, rate: int = 16_000) -> Samples:

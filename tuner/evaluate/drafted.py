@@ -10,27 +10,31 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 import torch
+from torch import Tensor
 
 from tuner.data.batches import batches
-from tuner.errors import ModelError
+from tuner.errors import ModelError, PolicyError
 from tuner.evaluate.answers import ends_of, greedily, until_end
 from tuner.evaluate.begun import Begun
-from tuner.evaluate.evaluator import Evaluator, ids_of
+from tuner.evaluate.evaluator import Evaluator, Rules, ids_of
 from tuner.evaluate.forced import Verdict
 from tuner.evaluate.halving import Batch, in_batches
 from tuner.evaluate.heard import Heard
 from tuner.evaluate.keep import Keep
 from tuner.evaluate.passes import Passes
 from tuner.evaluate.records import Evaluation, UtteranceRecord
-from tuner.evaluate.retention import Retention, Similarities
+from tuner.evaluate.retention import Retention, Traces
 from tuner.evaluate.start import stopped_at
 from tuner.evaluate.ties import Margins
+from tuner.methods.base import Method, Seen
+from tuner.methods.known import method_of
 from tuner.policy import Policy
-from tuner.runtime.affinity import similarities
 from tuner.runtime.apply import Entered, PrefillLengths
 from tuner.runtime.forward import main_stream
+from tuner.sites import MergeSite
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Look:
     policy: Policy
     evaluation: Evaluation
     verdicts: Mapping[str, Verdict] = field(repr=False)
+    rules: Rules | None = None
 
 
 class Drafted:
@@ -74,12 +79,16 @@ class Drafted:
         nats = self._passes.nats
         self.baseline = replace(baseline, records=tuple(replace(one, nats=nats[one.id]) for one in baseline.records))
 
-    def evaluate(self, policy: Policy) -> Evaluation:
-        """What `policy` says, and what it costs."""
-        return self.decode(self.look(policy))
+    def evaluate(self, policy: Policy, rules: Rules | None = None) -> Evaluation:
+        """What `policy` says, and what it costs; with `rules` deciding at its sites, where they are given."""
+        return self.decode(self.look(policy, rules=rules))
 
     def look(
-        self, policy: Policy, begun: Begun | None = None, give_up: Callable[[Evaluation], bool] | None = None
+        self,
+        policy: Policy,
+        begun: Begun | None = None,
+        give_up: Callable[[Evaluation], bool] | None = None,
+        rules: Rules | None = None,
     ) -> Look:
         """The pass over all prompts and drafts.
 
@@ -87,6 +96,7 @@ class Drafted:
             policy: the candidate.
             begun: passes under the same sites but the last, to go on from.
             give_up: is asked after each rung but the last, with all that is known then, whether to leave it at that.
+            rules: decide at the policy's sites in its place.
         """
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
@@ -95,6 +105,8 @@ class Drafted:
         with policy.applied(self._loaded.model) as handle, torch.inference_mode():
 
             def step(batch: Batch) -> None:
+                if rules is not None:
+                    handle.decide_by(rules(batch))
                 start = None if begun is None else begun.go_on(self._loaded.speech, handle, batch)
                 verdicts = passes.run(batch, policy, start)
                 lengths = passes.lengths(batch, handle.lengths)
@@ -107,14 +119,14 @@ class Drafted:
                 evaluation = self._undecoded(policy, records, began)
                 if give_up is not None and len(records) < len(passes.drafts) and give_up(evaluation):
                     break
-        return Look(policy, replace(evaluation, ties=sum(one.ties for one in found.values())), found)
+        return Look(policy, replace(evaluation, ties=sum(one.ties for one in found.values())), found, rules)
 
     def decode(self, look: Look) -> Evaluation:
         """The whole evaluation: only what differs from the baseline's answers is decoded, from where it differs on."""
         began = time.perf_counter()
         known = {record.id: record for record in look.evaluation.records}
         if self._passes.heard is None:
-            plain = self._plain.evaluate(look.policy)
+            plain = self._plain.evaluate(look.policy, rules=look.rules)
             return replace(plain, records=tuple(replace(one, nats=known[one.id].nats) for one in plain.records))
         answers, ties = self._completed(look, self._passes.heard)
         spoken = self._plain.data.utterances
@@ -135,12 +147,18 @@ class Drafted:
             look.evaluation, records=records, wall_seconds=seconds, decoded=True, ties=look.evaluation.ties + ties
         )
 
-    def begin(self, policy: Policy, layer: int, window: int) -> Begun:
-        """Passes under `policy`, all of whose sites are before `layer`, up to there: what a site of that window would
-        find at the layer. `look` can go on from them, as far as there was room to keep their states."""
+    def begin(self, policy: Policy, site: MergeSite) -> Begun:
+        """Passes under `policy`, all of whose sites are before the layer of `site`, up to there: what such a site would
+        find, whatever its threshold or ratio. `look` can go on from them, as far as there was room to keep their
+        states.
+
+        Raises:
+            PolicyError: if what the site keeps depends on the layer's attention.
+        """
+        method, layer = method_of(site), site.layer
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
-        found: dict[str, Similarities] = {}
+        found: dict[str, Traces] = {}
         states: dict[tuple[str, ...], Entered] = {}
         passes, layers = self._passes, self._loaded.speech.num_layers
         with policy.applied(self._loaded.model) as handle, torch.inference_mode():
@@ -152,10 +170,10 @@ class Drafted:
                 entered = handle.entered
                 if entered is None:
                     raise ModelError(f"{self._loaded.id}: nothing entered its decoder layer {layer}")
-                similar = similarities(main_stream(entered.hidden), window).cpu()
+                traces = _traces(method, entered)
                 lengths = passes.lengths(batch, PrefillLengths.of(entered.begun, layers))
-                for one, alike, free, row in zip(batch, similar, entered.tokens.mergeable.cpu(), lengths, strict=True):
-                    found[one.id] = Similarities(alike, free)
+                for one, trace, free, row in zip(batch, traces, entered.tokens.mergeable.cpu(), lengths, strict=True):
+                    found[one.id] = Traces(trace, free)
                     records[one.id] = UtteranceRecord.unanswered(one, *row, generated=len(passes.drafts[one.id]))
                 if entered.hidden.nbytes + sum(one.hidden.nbytes for one in states.values()) <= passes.left_at_hand:
                     states[ids_of(batch)] = entered
@@ -172,6 +190,8 @@ class Drafted:
 
         def step(batch: Batch) -> None:
             nonlocal ties
+            if look.rules is not None:
+                handle.decide_by(look.rules(batch))
             begun = [answers[one.id] for one in batch]
             inputs, margins = heard.inputs(batch, begun), Margins(self._passes.tie)
             left = [limit(one) - len(answer) for one, answer in zip(batch, begun, strict=True)]
@@ -188,7 +208,7 @@ class Drafted:
             for one in self._plain.data.utterances
             if answers[one.id][-1] not in ends and len(answers[one.id]) < limit(one)
         ]
-        with look.policy.applied(self._loaded.model), torch.inference_mode():
+        with look.policy.applied(self._loaded.model) as handle, torch.inference_mode():
             in_batches(batches(open_ended, self._plain.batch_size), step, self._passes.split)
         return answers, ties
 
@@ -197,3 +217,14 @@ class Drafted:
         ordered = tuple(records[one.id] for one in self._plain.data.utterances if one.id in records)
         seconds, metric = time.perf_counter() - began, self._plain.task.metric
         return Evaluation(policy.hash, self._plain.data.split, ordered, seconds, decoded=False, metric=metric)
+
+
+def _traces(method: Method, entered: Entered) -> Tensor:
+    """[batch, tokens, width] on the CPU, of what entered a layer."""
+
+    def attend() -> NoReturn:
+        raise PolicyError("what this site keeps depends on its layer's attention, so it is not known beforehand")
+
+    tokens = entered.tokens
+    traces = method.traces(Seen(main_stream(entered.hidden), tokens.mergeable, tokens.real, attend))
+    return attend() if traces is None else traces.cpu()

@@ -19,6 +19,7 @@ from tuner.evaluate.encoded import Encoded
 from tuner.evaluate.halving import Batch, in_batches
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.loading import LoadedModel
+from tuner.methods.base import Rule
 from tuner.policy import Policy
 from tuner.runtime.apply import Handle, PrefillLengths
 from tuner.tasks.base import Task
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 Inputs = dict[str, Any]
 Lengths = tuple[tuple[int, ...], tuple[int, ...]]  # tokens and audio tokens by layer
 Step = Callable[[Batch, Inputs, Handle], list[UtteranceRecord]]
+Rules = Callable[
+    [Batch], Rule
+]  # what is decided at merge sites for the utterances of a batch, whatever the policy says
 
 
 class Evaluator:
@@ -51,9 +55,11 @@ class Evaluator:
         self.batches = batches(data.utterances, batch_size)
         self._inputs: dict[tuple[str, ...], Inputs] = {}
 
-    def evaluate(self, policy: Policy, progress: Callable[[int], None] | None = None) -> Evaluation:
+    def evaluate(
+        self, policy: Policy, progress: Callable[[int], None] | None = None, rules: Rules | None = None
+    ) -> Evaluation:
         """Generates every answer under `policy` and scores it; `progress` is told of each batch's size when done."""
-        return self._run(policy, self._generate, progress)
+        return self._run(policy, self._generate, progress, rules)
 
     def prefill(self, policy: Policy, progress: Callable[[int], None] | None = None) -> Evaluation:
         """What `policy` costs, without an answer: one token each, and no statistics."""
@@ -135,12 +141,16 @@ class Evaluator:
         middle = len(batch) // 2
         return [batch[:middle], batch[middle:]]
 
-    def _run(self, policy: Policy, step: Step, progress: Callable[[int], None] | None) -> Evaluation:
+    def _run(
+        self, policy: Policy, step: Step, progress: Callable[[int], None] | None, rules: Rules | None = None
+    ) -> Evaluation:
         began = time.perf_counter()
         records: dict[str, UtteranceRecord] = {}
         with policy.applied(self.loaded.model) as handle, torch.inference_mode():
 
             def each(batch: Batch) -> None:
+                if rules is not None:
+                    handle.decide_by(rules(batch))
                 with self.encoding(batch):
                     made = step(batch, self.prepared(batch), handle)
                 records.update({record.id: record for record in made})

@@ -17,6 +17,7 @@ from tuner.evaluate.bands import Bands
 from tuner.evaluate.entries import Band, merge
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.policy import MergeSite, Policy
+from tuner.sites import AFFINITY
 
 Keeps = Callable[[Evaluation], bool]
 
@@ -31,7 +32,8 @@ class Predictor:
         """What `Evaluator.prefill(policy)` would record, exactly so with one site.
 
         Raises:
-            PolicyError: a site is at a layer that the bands leave out, or its window is wider than they are.
+            PolicyError: a site is at a layer that the bands leave out, its window is wider than they are, or its method
+                is not affinity.
         """
         tokens = self.bands.tokens
         mergeable = tokens.mergeable & (tokens.audio.sum(1, keepdim=True) >= policy.min_audio_tokens)
@@ -70,6 +72,11 @@ class Predictor:
         return values[max(too_dear - 1, 0)]
 
     def _band(self, site: MergeSite) -> Band:
+        if site.method != AFFINITY:
+            raise PolicyError(
+                f"what {site.method!r} keeps at layer {site.layer} cannot be predicted from similarities of the bare "
+                "model. Run it: Evaluator.prefill tells."
+            )
         band = self.bands.by_layer.get(site.layer)
         if band is None:
             known = ", ".join(map(str, self.bands.by_layer))

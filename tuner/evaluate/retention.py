@@ -1,6 +1,7 @@
-"""What one more merge site would keep at any threshold, known exactly from one prefill without it.
+"""What one more merge site would keep at any strength, known exactly from one prefill without it.
 
-The tokens that enter a layer do not depend on what is merged there: their similarities tell every threshold's groups.
+The tokens that enter a layer do not depend on what is merged there: their traces, such as similarities, tell how many
+go at every threshold or ratio.
 """
 
 from __future__ import annotations
@@ -13,43 +14,44 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from tuner.evaluate.records import Evaluation
-from tuner.runtime.affinity import joins_at
+from tuner.methods.known import method_of
+from tuner.sites import MergeSite
 
 
 @dataclass(frozen=True)
-class Similarities:
-    """One utterance's tokens before a layer: `similar` [tokens, window] to those before them, `mergeable` [tokens]."""
+class Traces:
+    """One utterance's tokens before a layer: a method's `traces` [tokens, width] of them, and `mergeable` [tokens]."""
 
-    similar: Tensor
+    traces: Tensor
     mergeable: Tensor
 
 
 class Retention:
-    """The evaluations that a site at `layer` would lead to, its window that of the similarities.
+    """The evaluations that a site at `layer` would lead to, its method and window those of the traces.
 
     Args:
         prefill: the lengths without the site.
-        found: similarities by utterance id.
+        found: traces by utterance id.
         layer: where the site would be; no other site may be behind it.
     """
 
-    def __init__(self, prefill: Evaluation, found: Mapping[str, Similarities], layer: int) -> None:
+    def __init__(self, prefill: Evaluation, found: Mapping[str, Traces], layer: int) -> None:
         self.prefill, self.layer = prefill, layer
         ordered = [found[record.id] for record in prefill.records]
         longest = max(len(one.mergeable) for one in ordered)
-        self._similar = torch.stack([pad(one.similar, (0, 0, longest - len(one.similar), 0)) for one in ordered])
+        self._traces = torch.stack([pad(one.traces, (0, 0, longest - len(one.traces), 0)) for one in ordered])
         self._mergeable = torch.stack([pad(one.mergeable, (longest - len(one.mergeable), 0)) for one in ordered])
 
-    def at(self, threshold: float) -> Evaluation:
-        """What a prefill with the site would have recorded."""
-        joined = joins_at(self._similar, self._mergeable, threshold).sum(1).tolist()
+    def at(self, site: MergeSite) -> Evaluation:
+        """What a prefill with the site would have recorded, whatever its threshold or ratio."""
+        gone = method_of(site).goes(self._traces, self._mergeable).tolist()
         records = tuple(
             replace(
                 record,
                 tokens=self._shorter(record.tokens, fewer),
                 audio_tokens=self._shorter(record.audio_tokens, fewer),
             )
-            for record, fewer in zip(self.prefill.records, joined, strict=True)
+            for record, fewer in zip(self.prefill.records, gone, strict=True)
         )
         return replace(self.prefill, records=records)
 

@@ -7,6 +7,7 @@ import math
 
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.sites import AFFINITY, MergeSite
 from tuner.tasks.metric import Metric, named
 
 _COST_NAMES = {
@@ -148,11 +149,14 @@ def loading(outcome: Outcome) -> str | None:
 
 
 def sites(policy: Policy) -> str:
-    """A policy's sites in short: layer, threshold and, where it is not 1, window."""
-    return ", ".join(
-        f"L{site.layer} ≥ {site.threshold:g}" + (f" (window {site.window})" if site.window > 1 else "")
-        for site in policy.sites
-    )
+    """A policy's sites in short: layer, threshold and, where it is not 1, window; or the method and its settings."""
+    return ", ".join(_site(site) for site in policy.sites)
+
+
+def _site(site: MergeSite) -> str:
+    if site.method == AFFINITY:
+        return f"L{site.layer} ≥ {site.threshold:g}" + (f" (window {site.window})" if site.window > 1 else "")
+    return f"L{site.layer} {site.method} " + " ".join(f"{name} {value:g}" for name, value in site.settings.items())
 
 
 def share(value: float | None) -> str:

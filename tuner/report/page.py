@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from tuner.evaluate.records import Evaluation
 from tuner.report import facts, plots, tables
+from tuner.report.style import save
 from tuner.search.outcome import Outcome
 
 _STYLE = """
@@ -104,6 +105,6 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], chosen: Sequenc
 
 def _picture(figure: Figure, text: str) -> str:
     buffer = io.BytesIO()
-    plots.save(figure, buffer)
+    save(figure, buffer)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'

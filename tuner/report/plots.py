@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,13 +15,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from tuner.evaluate.records import Evaluation
 from tuner.report import facts
 from tuner.report.labels import place
+from tuner.report.style import BLUE, GREEN, GREY, INK, PURPLE, SKY, VERMILION, blank, plain, save, settle
 from tuner.search.outcome import Judgement, Outcome, TrialResult
+from tuner.sites import AFFINITY, MergeSite
 from tuner.tasks.metric import Metric
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; shapes differ too.
-_FRONT, _CHOSEN, _NAMED, _BUDGET = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-_TRIAL, _INFEASIBLE, _INK = "#56B4E9", "#9A9A9A", "#222222"
-_DPI = 160
+# Shapes differ too.
+_FRONT, _CHOSEN, _NAMED, _BUDGET = BLUE, VERMILION, GREEN, PURPLE
+_TRIAL, _INFEASIBLE, _INK = SKY, GREY, INK
 
 
 def front(outcome: Outcome, path: Path) -> None:
@@ -38,16 +39,13 @@ def sites(outcome: Outcome, path: Path, chosen: Evaluation | None = None, baseli
     save(draw_sites(outcome, chosen, baseline), path)
 
 
-def save(figure: Figure, target: Path | BinaryIO) -> None:
-    """Writes a figure as PNG into a file or a binary stream, the same bytes for the same figure."""
-    figure.savefig(target, format="png", metadata={"Software": None})
-
-
 def draw_front(outcome: Outcome) -> Figure:
     """The picture behind `front`. All points are relative to the baseline of their own split; worse is always up, and
     the axis is labelled in the metric's own direction.
     """
-    figure, axes = _figure(8.0, 5.4)
+    figure = blank(8.0, 5.4)
+    axes = figure.subplots()
+    plain(axes)
     cost, metric = facts.cost_axis(outcome), facts.metric(outcome)
     trials = [one for one in outcome.trials if math.isfinite(one.difference * one.costs.get(cost, math.nan))]
     judged = facts.held_out(outcome)
@@ -83,7 +81,7 @@ def draw_front(outcome: Outcome) -> Figure:
         legend = figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    _settle(figure)
+    settle(figure)
     crowd = [(one.costs[cost], min(100 * one.difference, top)) for one in trials]
     if judged is not None and cost in judged.costs:
         crowd += [(judged.costs[cost], float(y)) for y in np.linspace(*judged.ci95, 12) * 100]
@@ -98,55 +96,42 @@ def draw_sites(outcome: Outcome, chosen: Evaluation | None = None, baseline: Eva
     if policy is None:
         raise ValueError("the outcome has no chosen policy to draw")
     layers = policy.model.layers
-    figure = Figure(figsize=(8.0, 4.8 if chosen else 2.6), dpi=_DPI, layout="constrained", facecolor="white")
+    figure = blank(8.0, 4.8 if chosen else 2.6)
     if chosen:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        _style(upper)
+        plain(upper)
         _draw_tokens(upper, chosen, baseline)
         for site in policy.sites:
             upper.axvline(site.layer, color=_CHOSEN, lw=0.8, ls=(0, (2, 2)), zorder=1)
     else:
         lower = figure.subplots()
-    _style(lower)
+    plain(lower)
     if policy.sites:
-        at, height = [site.layer for site in policy.sites], [site.threshold for site in policy.sites]
+        at, height = [site.layer for site in policy.sites], [_strength(site) for site in policy.sites]
         lower.vlines(at, 0, height, color=_CHOSEN, lw=2.2, zorder=3)
         lower.plot(at, height, "o", color=_CHOSEN, ms=7, zorder=4)
-    lower.set_ylim(min([0.0, *(site.threshold - 0.1 for site in policy.sites)]), 1.3)
+    lower.set_ylim(min([0.0, *(_strength(site) - 0.1 for site in policy.sites)]), 1.3)
     lower.set_yticks([0, 0.5, 1])
     lower.set_xlim(-0.6, layers - 0.4 if not chosen else layers + 0.2)
     lower.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=16))
     lower.set_xlabel("Decoder layer")
-    lower.set_ylabel("Merge at similarity ≥")
+    others = any(site.method != AFFINITY for site in policy.sites)
+    lower.set_ylabel("Threshold or ratio" if others else "Merge at similarity ≥")
     (upper if chosen else lower).set_title(policy.name, fontsize=11, loc="left", parse_math=False)
     if len(policy.sites) <= max(8, layers // 2):
         wide = any(site.window > 1 for site in policy.sites)
-        texts = [f"{site.threshold:.2f}" + (f", w{site.window}" if wide else "") for site in policy.sites]
-        _settle(figure)
-        place(lower, [(site.layer, site.threshold, text) for site, text in zip(policy.sites, texts, strict=True)], [])
+        texts = [
+            (f"{site.method} " if others else "") + f"{_strength(site):.2f}" + (f", w{site.window}" if wide else "")
+            for site in policy.sites
+        ]
+        settle(figure)
+        place(lower, [(site.layer, _strength(site), text) for site, text in zip(policy.sites, texts, strict=True)], [])
     return figure
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained", facecolor="white")
-    axes = figure.subplots()
-    _style(axes)
-    return figure, axes
-
-
-def _settle(figure: Figure) -> None:
-    """Lays the figure out for good: labels placed afterwards must not move what they were placed by."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-def _style(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#000000", alpha=0.08, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=9)
-    axes.xaxis.label.set_fontsize(10)
-    axes.yaxis.label.set_fontsize(10)
+def _strength(site: MergeSite) -> float:
+    settings = site.settings
+    return settings["ratio"] if "ratio" in settings else settings["threshold"]
 
 
 def _limits(outcome: Outcome, trials: list[TrialResult], judged: Judgement | None) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from tuner.report import facts
+from tuner.report import facts, markup
 from tuner.report.facts import NOTHING
 from tuner.search.outcome import Judgement, Outcome
 from tuner.tasks.joint import Worst
@@ -129,7 +129,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         writer.writerow([*header, "ties", "decoded", "feasible", "on_front", "seconds", "repeats"])
         for trial in outcome.trials:
             policy = trial.policy
-            sites = " ".join(f"{site.layer}:{site.threshold}:{site.window}" for site in policy.sites)
+            sites = " ".join(":".join(map(str, site.model_dump().values())) for site in policy.sites)
             behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
             beside = [trial.beside] if facts.beside(outcome) else []
             change = facts.metric(outcome).change(trial.difference)
@@ -194,12 +194,12 @@ def command(outcome: Outcome) -> str | None:
 
 
 def _sections(outcome: Outcome) -> Iterator[str]:
-    yield f"# {_plain(facts.subject(outcome))}"
-    yield _plain(facts.verdict(outcome))
+    yield f"# {markup.plain(facts.subject(outcome))}"
+    yield markup.plain(facts.verdict(outcome))
     yield "![All trials: quality against cost](front.png)"
     if outcome.judgements:
         yield "## Judged on held-out speech"
-        yield _table(final_header(outcome), [_whole(row) for row in final_rows(outcome)])
+        yield markup.table(final_header(outcome), [_whole(row) for row in final_rows(outcome)])
         yield note(outcome)
     if (code := facts.loading(outcome)) is not None:
         yield f"## Use\n\n```python\n{code}\n```"
@@ -207,9 +207,11 @@ def _sections(outcome: Outcome) -> Iterator[str]:
         yield "![The chosen policy over the decoder's depth](sites.png)"
     if rows := front_rows(outcome):
         yield "## The front on the search split"
-        yield _table(front_header(), rows)
+        yield markup.table(front_header(), rows)
     yield "## Settings"
-    yield _table(("Setting", "Value"), [(_plain(name), _plain(text)) for name, text in settings(outcome).items()])
+    yield markup.table(
+        ("Setting", "Value"), [(markup.plain(name), markup.plain(text)) for name, text in settings(outcome).items()]
+    )
     if (line := command(outcome)) is not None:
         yield f"## Command\n\n```sh\n{line}\n```"
 
@@ -247,10 +249,10 @@ def _split(judged: Judgement) -> str:
 
 
 def _whole(row: FinalRow) -> tuple[str, ...]:
-    policy = f"**{_plain(row.policy)}**" if row.chosen else _plain(row.policy)
+    policy = f"**{markup.plain(row.policy)}**" if row.chosen else markup.plain(row.policy)
     quality, change = _with_bounds(row)
     beside = [row.beside] if row.beside else []
-    return (_plain(row.split), policy, quality, *beside, change, *row.costs, row.broken)
+    return (markup.plain(row.split), policy, quality, *beside, change, *row.costs, row.broken)
 
 
 def _with_bounds(row: FinalRow) -> tuple[str, str]:
@@ -261,13 +263,3 @@ def _with_bounds(row: FinalRow) -> tuple[str, str]:
 
 def _cost_names() -> tuple[str, ...]:
     return tuple(facts.heading(facts.cost_name(name)) for name in COSTS)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)

@@ -46,8 +46,9 @@ def similarities(hidden: Tensor, window: int) -> Tensor:
     return found
 
 
-def joins_at(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
-    """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them."""
+def joins_at(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
+    """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them; rows may each have a
+    `threshold` [batch, 1] of their own."""
     window = similar.shape[-1]
     nearest = _nearest_similar(similar, mergeable, threshold)
     if window == 1:
@@ -56,7 +57,7 @@ def joins_at(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
     return nearest <= size_before
 
 
-def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float) -> Tensor:
+def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
     """[batch, tokens]: how far back the nearest similar token is, `window + 1` where none is within the window."""
     window = similar.shape[-1]
     nearest = torch.full(mergeable.shape, window + 1, device=similar.device)
@@ -96,6 +97,7 @@ class Groups:
         sizes: [batch, groups] members of each group (1 in slots that no group fills).
         real: [batch, groups] bool, False in the slots on the left that no group fills.
         largest: size of the largest group; 1 means that nothing was merged.
+        dropped: whether any real token is in no group.
         full: whether every slot of every row is filled.
     """
 
@@ -104,46 +106,71 @@ class Groups:
     sizes: Tensor
     real: Tensor
     largest: int
+    dropped: bool
     full: bool
 
     @classmethod
-    def form(cls, joined: Tensor, real: Tensor) -> Groups:
-        """Forms the groups that `joined` [batch, tokens] describes; tokens that are not `real` are dropped."""
+    def form(cls, joined: Tensor, real: Tensor, kept: Tensor | None = None) -> Groups:
+        """Forms the groups that `joined` [batch, tokens] describes.
+
+        Tokens that are not `real` are in none; nor are those that are not `kept`, across which no group reaches.
+        """
+        given = real
+        if kept is not None:
+            joined, real = joined & kept & pad(kept[:, :-1], (1, 0)), real & kept
         index = torch.arange(joined.shape[1], device=joined.device)
         place = index - torch.where(joined, 0, index).cummax(dim=1).values
         ends = real & ~pad(joined[:, 1:], (0, 1))
         ended = ends.cumsum(dim=1)
         counts = ended[:, -1:]
         shortest, longest = counts.aminmax()
-        shortest, longest, largest = torch.stack([shortest, longest, place.max() + 1]).tolist()
+        facts = [shortest, longest, place.max() + 1, *([] if kept is None else [(given ^ real).sum()])]
+        shortest, longest, largest, *dropped = torch.stack(facts).tolist()
         # Groups end in slots of their own; all other tokens write to one slot behind them, which is dropped.
         slot = torch.where(ends, ended + (longest - 1 - counts), longest)
         last = index.new_full((len(joined), longest + 1), -1).scatter(1, slot, index.expand_as(slot))[:, :longest]
         filled = last >= 0
         last = last.clamp(min=0)
         sizes = torch.where(filled, place.gather(1, last) + 1, 1)
-        return cls(place, last, sizes, filled, largest, full=longest == shortest)
+        return cls(place, last, sizes, filled, largest, dropped=any(dropped), full=longest == shortest)
+
+    @property
+    def shorter(self) -> bool:
+        """Whether there are fewer groups than tokens in any row."""
+        return self.largest > 1 or self.dropped
 
     def entry(self) -> Tensor:
-        """[batch, tokens]: the group that each token belongs to; any group for tokens that are not real."""
+        """[batch, tokens]: the group that each token belongs to, for dropped ones the next; any for padding."""
         tokens = torch.arange(self.place.shape[1], device=self.place.device).expand_as(self.place)
         return torch.searchsorted(torch.where(self.real, self.last, -1), tokens.contiguous())
 
-    def pool(self, hidden: Tensor) -> Tensor:
+    def pool(self, hidden: Tensor, weights: Tensor | None = None) -> Tensor:
         """Means of the members, taken in float32: [batch, tokens, hidden] -> [batch, groups, hidden], same dtype.
+
+        `weights` [batch, tokens], above 0, say how much each member counts; a group of one is not changed by them.
+        """
+        if weights is None:
+            return (self.totals(hidden.float()) / self.sizes[..., None]).to(hidden.dtype)
+        totals = self.totals(hidden.float() * weights[..., None]) / self.totals(weights[..., None])
+        return torch.where((self.sizes == 1)[..., None], self._at(self.last, hidden), totals.to(hidden.dtype))
+
+    def totals(self, values: Tensor) -> Tensor:
+        """Sums over the members: [batch, tokens, width] -> [batch, groups, width].
 
         Running sums by doubling, not `scatter_add`: the result must not depend on the order of a GPU's atomic adds.
         """
-        sums = hidden.float()
-        reach = 1
+        sums, reach = values, 1
         while reach < self.largest:
             earlier = pad(sums[:, :-reach], (0, 0, reach, 0))
             sums = torch.where((self.place >= reach)[..., None], sums + earlier, sums)
             reach *= 2
-        totals = sums.gather(1, self.last[..., None].expand(-1, -1, hidden.shape[-1]))
-        return (totals / self.sizes[..., None]).to(hidden.dtype)
+        return self._at(self.last, sums)
 
     def member(self, position: Position) -> Tensor:
         """[batch, groups]: index of the member whose position the group keeps (the earlier of two middle ones)."""
         back = {"first": self.sizes - 1, "middle": self.sizes // 2, "last": torch.zeros_like(self.sizes)}[position]
         return self.last - back
+
+    @staticmethod
+    def _at(index: Tensor, values: Tensor) -> Tensor:
+        return values.gather(1, index[..., None].expand(-1, -1, values.shape[-1]))

@@ -16,12 +16,14 @@ import torch
 from torch import Tensor
 
 from tuner.errors import ModelError, PolicyError
-from tuner.policy import MergeSite
+from tuner.methods.base import Rule, guarded
+from tuner.methods.known import BY_ATTENTION, method_of
 from tuner.runtime.affinity import Position
 from tuner.runtime.forward import ForwardPass
-from tuner.runtime.masks import KINDS, layer_kinds
+from tuner.runtime.masks import FULL, KINDS, SLIDING, layer_kinds
 from tuner.runtime.models import SpeechModel, describe
 from tuner.runtime.prompt import Tokens, read_prompt
+from tuner.sites import MergeSite
 
 _ATTENTIONS = ("sdpa", "eager")
 
@@ -60,7 +62,13 @@ class Entered:
     begun: ForwardPass
 
 
-def apply(model: Any, sites: Sequence[MergeSite], position: Position = "first", min_audio_tokens: int = 0) -> Handle:
+def apply(
+    model: Any,
+    sites: Sequence[MergeSite],
+    position: Position = "first",
+    min_audio_tokens: int = 0,
+    size_weighted: bool = False,
+) -> Handle:
     """Makes a model merge audio tokens at `sites` whenever it runs, until the handle is removed.
 
     Args:
@@ -68,6 +76,7 @@ def apply(model: Any, sites: Sequence[MergeSite], position: Position = "first", 
         sites: merge sites, layers strictly increasing; with none, lengths are recorded and nothing else changes.
         position: which original position a merged token keeps.
         min_audio_tokens: utterances with fewer audio tokens are left alone.
+        size_weighted: whether merged tokens count in later means as many times as they stand for tokens.
 
     Raises:
         ModelError: if the model is not one that can be merged in.
@@ -78,7 +87,7 @@ def apply(model: Any, sites: Sequence[MergeSite], position: Position = "first", 
         raise PolicyError(f"this {speech.architecture} already has a policy. Call remove() on its handle first.")
     if sites:
         _check_sites(speech, sites)
-    return Handle(speech, sites, position, min_audio_tokens)
+    return Handle(speech, sites, position, min_audio_tokens, size_weighted)
 
 
 def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
@@ -92,11 +101,18 @@ def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
             f"merging is not supported with attention {attention!r}. Load the model with attn_implementation='sdpa' or "
             "'eager'."
         )
-    if unknown := set(layer_kinds(speech.text_config)) - set(KINDS):
+    kinds = layer_kinds(speech.text_config)
+    if unknown := set(kinds) - set(KINDS):
         raise ModelError(
             f"{speech.architecture} has layers of {sorted(unknown)}, for which there is no merged attention mask; "
             f"known are {', '.join(KINDS)}."
         )
+    for site in sites:
+        if site.method in BY_ATTENTION and kinds[site.layer] not in (FULL, SLIDING):
+            raise PolicyError(
+                f"method {site.method!r} looks at the attention of its layer, but layer {site.layer} of "
+                f"{speech.architecture} has none. Choose another layer or another method."
+            )
     donor = speech.first_donor
     if donor is not None and sites[-1].layer > donor:
         raise PolicyError(
@@ -115,13 +131,20 @@ class Handle:
     """
 
     def __init__(
-        self, speech: SpeechModel, sites: Sequence[MergeSite], position: Position, min_audio_tokens: int
+        self,
+        speech: SpeechModel,
+        sites: Sequence[MergeSite],
+        position: Position,
+        min_audio_tokens: int,
+        size_weighted: bool,
     ) -> None:
         self.lengths: PrefillLengths | None = None
         self.entered: Entered | None = None
         self._speech = speech
-        self._sites = {site.layer: site for site in sites}
+        self._methods: dict[int, Rule] = {site.layer: method_of(site) for site in sites}
+        self._rules = self._methods
         self._position = position
+        self._size_weighted = size_weighted
         self._min_audio_tokens = min_audio_tokens
         self._kinds = layer_kinds(speech.text_config)
         self._argument_names = tuple(inspect.signature(speech.root.forward).parameters)
@@ -136,7 +159,7 @@ class Handle:
             self._hooks.append(speech.decoder.register_forward_hook(self._leave_decoder))
         else:
             self._hooks.append(speech.layers[0].register_forward_pre_hook(self._recognise))
-        for layer in range(min(self._sites, default=speech.num_layers), speech.num_layers):
+        for layer in range(min(self._rules, default=speech.num_layers), speech.num_layers):
             enter = partial(self._enter_layer, layer)
             self._hooks.append(speech.layers[layer].register_forward_pre_hook(enter, with_kwargs=True))
 
@@ -156,6 +179,13 @@ class Handle:
         `layer`, there. Whoever calls this gives that layer the states that entered it then, and runs none before it."""
         self._begun = (layer, begun)
 
+    def decide_by(self, rule: Rule | None) -> None:
+        """From the next prompt on `rule` decides at every site instead of its method; with None the methods do again.
+
+        It is asked site by site, in order; tokens that are not free to be merged or dropped stay, whatever it says.
+        """
+        self._rules = self._methods if rule is None else dict.fromkeys(self._methods, guarded(rule))
+
     def remove(self) -> None:
         """Takes the policy out of the model and leaves nothing behind. Calling it again does nothing."""
         while self._hooks:
@@ -166,17 +196,18 @@ class Handle:
         self._pass, self._start = None, 0
         if self._begun is not None:
             (self._start, begun), self._begun = self._begun, None
-            self._pass = begun.taken_up(self._sites)
+            self._pass = begun.taken_up(self._rules)
             return
         inputs = dict(zip(self._argument_names, args, strict=False)) | kwargs
         try:
             prompt = read_prompt(inputs, self._speech.audio_token_id, self._min_audio_tokens)
         except PolicyError:
-            if self._sites:
+            if self._rules:
                 raise
             self.lengths = None  # an identity policy stands in nobody's way
             return
-        self._pass = ForwardPass(prompt, self._speech.decoder.config, self._kinds, self._sites, self._position)
+        config = self._speech.decoder.config
+        self._pass = ForwardPass(prompt, config, self._kinds, self._rules, self._position, self._size_weighted)
 
     def _recognise(self, module: Any, args: tuple[Any, ...]) -> None:
         """Without sites: forgets a prompt that is not what reached the decoder."""
@@ -194,7 +225,7 @@ class Handle:
                 f"the decoder was called around {self._speech.architecture}, so it is not known which positions are "
                 "audio. Call the model itself, or remove the policy."
             )
-        return self._pass.enter(layer, args, kwargs)
+        return self._pass.enter(layer, module.forward, args, kwargs)
 
     def _leave_decoder(self, module: Any, args: tuple[Any, ...], output: Any) -> Any:
         """A loss compares every token with its label, so every token gets a state again."""

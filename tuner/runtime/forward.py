@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from transformers import Cache
 
 from tuner.errors import PolicyError
-from tuner.policy import MergeSite
-from tuner.runtime.affinity import Groups, Position, joins
+from tuner.methods.base import Rule, Seen
+from tuner.runtime.affinity import Groups, Position
+from tuner.runtime.attention import Attention, attention_of
 from tuner.runtime.cache import Held, MergedCache, remember, site_before
 from tuner.runtime.masks import SLIDING, last_rows, mask_for
 from tuner.runtime.prompt import Prompt, Tokens
@@ -25,17 +27,24 @@ class ForwardPass:
         prompt: the new tokens.
         config: the decoder's config, which says what kind of attention mask its layers take.
         kinds: what kind each decoder layer is of (`tuner.runtime.masks.layer_kinds`).
-        sites: merge sites by layer.
+        rules: by the layer of each merge site, what decides there.
         position: which member's position a merged token keeps.
+        size_weighted: whether merged tokens count as many times as they stand for tokens.
     """
 
     def __init__(
-        self, prompt: Prompt, config: Any, kinds: Sequence[str], sites: Mapping[int, MergeSite], position: Position
+        self,
+        prompt: Prompt,
+        config: Any,
+        kinds: Sequence[str],
+        rules: Mapping[int, Rule],
+        position: Position,
+        size_weighted: bool = False,
     ) -> None:
         self._prompt = prompt
         self._config = config
         self._kinds = kinds
-        self._sites = sites
+        self._rules = rules
         self._position = position
         self._cache: Cache | None = None
         self._held_before: Mapping[int, Held] = {}
@@ -46,14 +55,17 @@ class ForwardPass:
         self._origin: Tensor | None = None
         # [batch, tokens] which entry stands for each of the prompt's tokens; the way back.
         self._entry: Tensor | None = None
+        # [batch, entries] how many tokens each entry stands for; None where that does not count, or all are one.
+        self._sizes: Tensor | None = None
+        self._size_weighted = size_weighted
         self._idle = False
         self._masks: dict[tuple[int, str], Tensor | None] = {}
         self._taken: dict[int, tuple[Any, Any]] = {}
 
-    def taken_up(self, sites: Mapping[int, MergeSite]) -> ForwardPass:
-        """A copy to go on from, without a cache; `sites` are those of this pass and others behind where it stopped."""
+    def taken_up(self, rules: Mapping[int, Rule]) -> ForwardPass:
+        """A copy to go on from, without a cache; `rules` are those of this pass and others behind where it stopped."""
         again = copy.copy(self)
-        again._sites = sites
+        again._rules = rules
         again._cache = None
         again._tokens, again._held, again._masks = dict(self._tokens), dict(self._held), dict(self._masks)
         again._taken = {}  # it goes by the identity of objects that are gone
@@ -69,13 +81,14 @@ class ForwardPass:
         return hidden.shape[-2] == self._prompt.length
 
     def enter(
-        self, layer: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, layer: int, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """Prepares the arguments of decoder layer number `layer`; None when they are right as they are."""
+        """Prepares the arguments of decoder layer number `layer`, whose own `forward` it is; None when they are right
+        as they are."""
         if self._idle and kwargs.get("attention_mask") is None:
             return None
         hidden, *others = args
-        if layer == min(self._sites):
+        if layer == min(self._rules):
             if not self.knows(hidden):
                 raise PolicyError(
                     f"the prompt has {self._prompt.length} tokens, but {hidden.shape[-2]} reached the decoder: the "
@@ -83,8 +96,9 @@ class ForwardPass:
                     "audio. Let the processor expand them: call it with the text and the audio together."
                 )
             self._adopt(kwargs.get("past_key_values"))
-        if layer in self._sites and self._prompt.has_audio:
-            hidden = self._merge(hidden, self._sites[layer])
+        if layer in self._rules and self._prompt.has_audio:
+            attend = partial(self._attention, forward, hidden, others, kwargs)
+            hidden = self._merge(layer, hidden, attend)
         site = site_before(layer, self._held)
         if site is None:
             return None
@@ -125,10 +139,10 @@ class ForwardPass:
         self._cache = cache
         if isinstance(cache, MergedCache):
             first = min(cache.held)
-            if first < min(self._sites):
+            if first < min(self._rules):
                 raise PolicyError(
                     f"this cache was filled under another policy, which merged before layer {first}; this one first "
-                    f"merges before layer {min(self._sites)}. Start the conversation with a new cache."
+                    f"merges before layer {min(self._rules)}. Start the conversation with a new cache."
                 )
             self._held_before = cache.held
             self._held = dict(cache.held)
@@ -139,24 +153,49 @@ class ForwardPass:
         padded = self._prompt.attention_mask is not None or any(held.real is not None for held in self._held.values())
         return self._prompt.length == 1 and self._prompt.tokens is None and not padded and SLIDING not in self._kinds
 
-    def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
+    def _attention(
+        self, forward: Callable[..., Any], hidden: Tensor, others: list[Any], kwargs: dict[str, Any]
+    ) -> Attention:
+        """The attention of a layer that is about to run, among the tokens as they are before its own merge."""
+        if self._origin is not None:
+            others = [self._take(value) for value in others]
+            kwargs = {name: self._take(value) for name, value in kwargs.items() if name != "attention_mask"}
+        return attention_of(forward, (hidden, *others), kwargs, self._latest.real)
+
+    @property
+    def _latest(self) -> Tokens:
+        """What is known of the tokens as the last site left them."""
+        return next(reversed(self._tokens.values()))
+
+    def _merge(self, layer: int, hidden: Tensor, attend: Callable[[], Attention]) -> Tensor:
         """Pools hidden states [batch, entries, hidden] at a site and notes what the layers behind it will hold."""
-        prompt, tokens = self._prompt, next(reversed(self._tokens.values()))
-        groups = Groups.form(joins(main_stream(hidden), tokens.mergeable, site.threshold, site.window), tokens.real)
-        if groups.largest > 1:
-            hidden = _pool(groups, hidden)
+        prompt, tokens = self._prompt, self._latest
+        said = self._rules[layer](Seen(main_stream(hidden), tokens.mergeable, tokens.real, attend))
+        groups = Groups.form(said.joined, tokens.real, said.kept)
+        if groups.shorter:
+            hidden = hidden if said.blend is None else blended(hidden, said.blend)
+            hidden = pooled(groups, hidden, self._weights(groups, said.weights))
             kept = groups.member(self._position)
             self._origin = kept if self._origin is None else self._origin.gather(1, kept)
             if prompt.has_labels:
                 self._entry = groups.entry() if self._entry is None else groups.entry().gather(1, self._entry)
-            self._tokens[site.layer] = tokens = tokens.keep(kept, groups.real)
+            self._tokens[layer] = tokens = tokens.keep(kept, groups.real)
             self._taken.clear()
         if self._origin is not None:
-            before = site_before(site.layer, self._held_before)
+            before = site_before(layer, self._held_before)
             held = Held() if before is None else self._held_before[before]
             new = Held(prompt.length, hidden.shape[-2], None if groups.full else groups.real, prompt.text_after)
-            self._held[site.layer] = held.up_to(prompt.past, prompt.attention_mask).followed_by(new)
+            self._held[layer] = held.up_to(prompt.past, prompt.attention_mask).followed_by(new)
         return hidden
+
+    def _weights(self, groups: Groups, weights: Tensor | None) -> Tensor | None:
+        """How much each entry counts in the means of `groups`, a method's `weights` taken in; notes their sizes."""
+        if not self._size_weighted:
+            return weights
+        sizes = self._sizes
+        members = torch.ones_like(groups.place) if sizes is None else sizes
+        self._sizes = groups.totals(members[..., None]).squeeze(-1)
+        return weights if sizes is None else sizes if weights is None else sizes * weights
 
     def _mask(self, layer: int, site: int, hidden: Tensor) -> Tensor | None:
         """The mask for `layer`, which lies behind `site`; the one the decoder made is for unmerged tokens.
@@ -187,12 +226,18 @@ def main_stream(hidden: Tensor) -> Tensor:
     return hidden[0] if hidden.dim() == 4 else hidden
 
 
-def _pool(groups: Groups, hidden: Tensor) -> Tensor:
+def blended(hidden: Tensor, blend: Tensor) -> Tensor:
+    """Moves each of hidden states [..., batch, entries, hidden] a share of the way to the one behind it."""
+    behind = torch.cat([hidden[..., 1:, :], hidden[..., -1:, :]], dim=-2)
+    return torch.lerp(hidden.float(), behind.float(), blend[..., None].float()).to(hidden.dtype)
+
+
+def pooled(groups: Groups, hidden: Tensor, weights: Tensor | None) -> Tensor:
     """Means of the groups, in each of the streams where there are several: [streams, batch, entries, hidden]."""
     if hidden.dim() == 3:
-        return groups.pool(hidden)
+        return groups.pool(hidden, weights)
     streams, batch, _, width = hidden.shape
-    side_by_side = groups.pool(hidden.movedim(0, 2).flatten(2))
+    side_by_side = groups.pool(hidden.movedim(0, 2).flatten(2), weights)
     return side_by_side.view(batch, -1, streams, width).movedim(2, 0)
 
 

@@ -21,6 +21,7 @@ from tuner.search import warmstart
 from tuner.search.agreement import AGREEMENT, check_own
 from tuner.search.joint import JointJudge
 from tuner.search.judge import Judge
+from tuner.search.narrow import narrowed
 from tuner.search.objective import Objective
 from tuner.search.presets import presets
 from tuner.search.runfolder import RunFolder
@@ -47,15 +48,18 @@ class Context:
         self.task = settings.judged.for_model(self.loaded.speech.architecture)
         self.layers = self.loaded.speech.num_layers
         self.splits = load_splits(settings, self.loaded)
+        reopened = None if resume is None else RunFolder.reopen(resume)
+        self.narrowed = narrowed(settings, self.space, self.loaded, None if reopened is None else reopened.config())
+        self.space = self.narrowed.space
         self.baseline = self.policy(())
         self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
         self.evaluator = Evaluator(self.loaded, self.task, self.splits.search, settings.batch_size, encode_once=True)
         self._costing: Costing | None = None
-        reopened = None if resume is None else RunFolder.reopen(resume)
         noted = {} if reopened is None else reopened.noted(warmstart.NOTE)
         sources = warmstart.gather(settings.start_from, noted, self.loaded.model, settings.runs)
         self.known = self._known(sources)
-        self.folder = reopened or RunFolder.create(settings.runs / settings.run_name(), settings.to_plain())
+        config = settings.to_plain() | self.narrowed.to_plain()
+        self.folder = reopened or RunFolder.create(settings.runs / settings.run_name(), config)
         if sources:
             self.folder.note(warmstart.NOTE, warmstart.plain(sources))
 
@@ -70,6 +74,7 @@ class Context:
             task=self.task.name,
             position=position or self.space.position_of({}),
             min_audio_tokens=self.space.min_audio_tokens if asked is None else asked,
+            size_weighted=self.space.size_weighted,
         )
 
     def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:

@@ -17,11 +17,13 @@ from tuner.policy import Policy
 from tuner.search.context import Context
 from tuner.search.judge import Judge
 from tuner.search.space import Params
+from tuner.sites import AFFINITY
 
 log = logging.getLogger(__name__)
 
 SHIFT, REACH = 0.005, 1.0  # how finely, and how far, all thresholds move together
 ERROR = 0.005  # of a cost ratio: predictions are seldom further off (BENCHMARKS.md)
+NOTHING = 2.0  # a threshold and a ratio at which a site does nothing
 FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
 
 
@@ -38,9 +40,10 @@ class Proposals:
     """Draws policies from the space of `context`, which `drafted` judges.
 
     Where `solve` is set, no trial is lost on policies that cost too much or save more than is asked for. If the space
-    allows it, the sampler chooses everything but the last threshold. Passes up to the last site then tell what it would
-    save at every threshold, and the candidate's own pass goes on from there. In other spaces, such as ladders, the
-    sampler chooses the shape, and `predictor` says by how much all thresholds together have to move.
+    allows it, the sampler chooses everything but the last threshold or ratio. Passes up to the last site then tell what
+    it would save at every one, and the candidate's own pass goes on from there. In other spaces, such as ladders, the
+    sampler chooses the shape, and `predictor` says by how much all thresholds together have to move; it knows affinity
+    alone, so policies of other methods are left as they are drawn.
     """
 
     context: Context
@@ -51,57 +54,64 @@ class Proposals:
     @classmethod
     def needs_predictor(cls, context: Context) -> bool:
         """Whether budgets cannot be spent without one."""
-        return context.settings.solve and context.space.last_threshold(context.layers) is None
+        return (
+            context.settings.solve and AFFINITY in context.space.methods and not context.space.solvable(context.layers)
+        )
 
     def draw(self, trial: Trial, known: Policy | None = None) -> Proposal:
         """What a trial proposes; `known` where it was queued for a policy, whose `known_params` it has."""
-        context, solved = self.context, self._solved
-        params = context.space.suggest(trial, context.layers, None if solved is None else solved[0])
+        context, solvable = self.context, self._solvable
+        params = context.space.suggest(trial, context.layers, solvable)
         if known is not None:
             return Proposal(known)
-        if solved is None:
+        if not solvable:
             policy = self._policy(params)
             return Proposal(policy if self.predictor is None else self._shifted(policy, self.predictor))
-        threshold, begun = self._threshold(params, *solved)
-        return Proposal(self._policy({**params, solved[0]: threshold}), begun)
+        name = context.space.solved_by(params)
+        return self._solved(params, name, solvable[name])
 
     def known_params(self, policy: Policy) -> Params | None:
-        """The parameters that stand for a known policy, without a solved threshold; None where the space lacks it."""
+        """The parameters that stand for a known policy, without solved ones; None where the space lacks it."""
         space, layers = self.context.space, self.context.layers
         params = space.identity(layers) if policy.is_identity else space.express(policy.sites, policy.position, layers)
-        if params is not None and self._solved is not None:
-            del params[self._solved[0]]
-        return params
+        return None if params is None else {name: params[name] for name in params if name not in self._solvable}
 
     @property
-    def _solved(self) -> tuple[str, FloatDistribution] | None:
-        return self.context.space.last_threshold(self.context.layers) if self.context.settings.solve else None
+    def _solvable(self) -> dict[str, FloatDistribution]:
+        return self.context.space.solvable(self.context.layers) if self.context.settings.solve else {}
 
     def _policy(self, params: Params) -> Policy:
         space = self.context.space
         return self.context.policy(space.sites_of(params, self.context.layers), space.position_of(params))
 
-    def _threshold(self, params: Params, name: str, distribution: FloatDistribution) -> tuple[float, Begun | None]:
-        """The highest threshold, so the gentlest merging, that keeps every budget; the lowest there is when none
-        does."""
-        before = self._policy({**params, name: distribution.high})
+    def _solved(self, params: Params, name: str, distribution: FloatDistribution) -> Proposal:
+        """With the highest threshold or ratio, so the gentlest merging, that keeps every budget; with the lowest there
+        is when none does."""
+        before = self._policy({**params, name: NOTHING})
         strongest = self._policy({**params, name: distribution.low})
         if len(strongest.sites) == len(before.sites):
-            return distribution.high, None  # switched off even at its lowest
-        site = strongest.sites[-1]
-        begun = self.drafted.begin(before, site.layer, site.window)
+            return Proposal(before)  # switched off even at its lowest
+        begun = self.drafted.begin(before, strongest.sites[-1])
         step = (distribution.step or 1e-2) / FINER
+
+        def at(steps: int) -> Policy:
+            return self._policy({**params, name: round(distribution.low + steps * step, 4)})
+
         low, high = 0, round((distribution.high - distribution.low) / step)
         while low < high:  # the highest step that is affordable, between the two
             middle = (low + high + 1) // 2
-            if self._keeps(begun.retention.at(distribution.low + middle * step)):
+            policy = at(middle)
+            behind = policy.sites[len(before.sites) :]
+            if self._keeps(begun.retention.at(behind[0]) if behind else begun.retention.prefill):
                 low = middle
             else:
                 high = middle - 1
-        return round(distribution.low + low * step, 4), begun
+        return Proposal(at(low), begun)
 
     def _shifted(self, policy: Policy, predictor: Predictor) -> Policy:
         """The policy with all thresholds moved together until it is predicted to spend the budget."""
+        if any(site.method != AFFINITY for site in policy.sites):
+            return policy
         steps = round(REACH / SHIFT)
         shifts = [step * SHIFT for step in range(-steps, steps + 1)]
         return shifted(policy, predictor.shift(policy, shifts, partial(self._keeps, margin=ERROR)))

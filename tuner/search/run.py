@@ -79,7 +79,9 @@ def judge_baseline(context: Context) -> Drafted:
 
 
 def _tell_of_start(context: Context) -> None:
-    """Which policies the search starts from, and which of them are strangers to its space."""
+    """Why its space is narrower, which policies it starts from, and which of them are strangers to the space."""
+    for reason in context.narrowed.evidence:
+        context.watcher.say(reason)
     started = {label: one for label, one in context.known.items() if label not in (BASELINE, *context.presets)}
     if started:
         context.watcher.say(f"judged first: {', '.join(started)}")
@@ -93,8 +95,9 @@ def _tell_of_start(context: Context) -> None:
 
 def _refuse_infeasible(context: Context, proposals: Proposals) -> None:
     """Fails before any trial when even the strongest policy of the space costs more than a budget."""
-    strongest = context.policy(context.space.strongest(context.layers))
-    _, bounds = proposals.judge.costs(proposals.drafted.look(strongest).evaluation)
+    strongest = [context.policy(context.space.strongest(context.layers, method)) for method in context.space.methods]
+    reached = [proposals.judge.costs(proposals.drafted.look(policy).evaluation)[1] for policy in strongest]
+    bounds = {name: min(one[name] for one in reached) for name in reached[0]}
     for name, budget in context.settings.budgets.items():
         if bounds[name] > budget:
             raise BudgetError(

@@ -36,6 +36,7 @@ class Settings:
     limit: int | None = None
     max_bad: int = 0
     space: str = "triple"
+    from_probe: str | None = None  # a probe's run, by whose redundancy map the space is narrowed
     trials: int = 50
     timeout: float | None = None  # seconds
     sampler: str = "auto"
@@ -108,6 +109,8 @@ class Settings:
     @classmethod
     def resumed(cls, config: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         """The settings in a run's `config.yaml`, except for what is given anew (more trials, another device)."""
+        if "budgets" not in config:
+            raise SearchError(f"the run {config.get('run') or 'of that name'} is no search, so none can go on in it")
         names = {one.name for one in fields(cls)}
         kept = {name: value for name, value in config.items() if name in names}
         kept |= {name: Path(kept[name]) for name in ("runs", "policies") if name in kept}

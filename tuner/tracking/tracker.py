@@ -116,7 +116,15 @@ class Tracker:
             if trial.number in self._done and trial.on_front != (trial.number in self._on_front):
                 self._call(f"tag of trial {trial.number}", partial(self._tag_front, trial))
         self._call("final values", partial(self._log_outcome, outcome))
-        for path in artifacts:
+        self.files(artifacts)
+
+    def values(self, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Logs what is known of the whole run, where it is not a search."""
+        self._call("values", lambda: log_all(self._client, str(self.run_id), metrics=metrics, tags=tags))
+
+    def files(self, paths: Sequence[Path]) -> None:
+        """Keeps copies of files with the run."""
+        for path in paths:
             if not path.exists():  # no reason to think the server dead
                 log.warning("MLflow: there is no %s to log", path)
                 continue
@@ -191,7 +199,7 @@ class Tracker:
         }
         params: dict[str, Any] = {"position": policy.position, "min_audio_tokens": policy.min_audio_tokens}
         for index, site in enumerate(policy.sites):
-            params |= {f"site{index}.{name}": getattr(site, name) for name in ("layer", "threshold", "window")}
+            params |= {f"site{index}.{name}": value for name, value in site.model_dump().items()}
         metrics = {
             **self._qualities(result),
             "broken": result.broken,

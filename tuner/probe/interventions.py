@@ -1,0 +1,56 @@
+"""Oracle interventions, one layer at a time, and the file that remembers those that are done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tuner.evaluate.records import Evaluation
+
+
+@dataclass(frozen=True, order=True)
+class Intervention:
+    """Before decoder layer `layer` the share `retention` of each word's tokens is left, by `method`."""
+
+    layer: int
+    method: str
+    retention: float
+
+
+def planned(layers: Sequence[int], methods: Sequence[str], retentions: Sequence[float]) -> Iterator[Intervention]:
+    """Every combination, layer by layer."""
+    for layer in layers:
+        for retention in sorted(set(retentions)):
+            for method in methods:
+                yield Intervention(layer, method, retention)
+
+
+class Ledger:
+    """What interventions did, one a line of a JSONL file, so that an interrupted probe loses at most one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.done = dict(_read(path))
+
+    def add(self, intervention: Intervention, evaluation: Evaluation) -> None:
+        """Remembers one more, for good."""
+        line = json.dumps({**asdict(intervention), "evaluation": evaluation.to_json()})
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+        self.done[intervention] = evaluation
+
+
+def _read(path: Path) -> Iterator[tuple[Intervention, Evaluation]]:
+    """What is in the file. A last line that is cut off is taken out of it: the probe died while writing it."""
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    whole, _, cut = text.rpartition("\n")
+    if cut:
+        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+    for line in whole.splitlines():
+        content = json.loads(line)
+        evaluation = Evaluation.from_json(content.pop("evaluation"))
+        yield Intervention(**content), evaluation
