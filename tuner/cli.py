@@ -13,9 +13,10 @@ from rich.table import Table
 
 from tuner import __version__
 from tuner.bench.command import bench
+from tuner.compare.command import compare
 from tuner.doctor.command import doctor
 from tuner.errors import TunerError
-from tuner.options import PATH, budget_option, console, model_options, start_logging, task_options
+from tuner.options import PATH, budget_option, console, model_options, speech_options, start_logging, task_options
 from tuner.probe.command import probe
 from tuner.search.command import print_outcome, select
 
@@ -54,15 +55,7 @@ class _Commands(click.Group):
     help="agreement: judge by the unmodified model's own answers, for audio without references; chrf: translation by "
     "chrF instead of BLEU.  [default: the task's]",
 )
-@click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
-@click.option("--dataset-config", help="Config of a Hub data set.")
-@click.option("--split", help="Divided into a search and a selection part.")
-@click.option("--search-split", help="Used as it is, together with --selection-split.")
-@click.option("--selection-split", help="Where the choice is made.")
-@click.option("--test-split", help="Where the choice is measured once.")
-@click.option("--force-test", is_flag=True, help="Allow tuning on a split called test.")
-@click.option("--limit", type=int, help="At most so many utterances of each split.")
-@click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with.")
+@speech_options
 @click.option(
     "--space", default="triple", show_default=True, help="triple, dual, ladder, input, methods, or a YAML file."
 )
@@ -189,6 +182,7 @@ def _by_layer(tokens: tuple[int, ...]) -> str:
 
 
 main.add_command(bench)
+main.add_command(compare)
 main.add_command(doctor)
 main.add_command(probe)
 main.add_command(select)

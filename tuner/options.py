@@ -54,6 +54,37 @@ def budget_option(**more: Any) -> Callable[[Callable[..., Any]], Callable[..., A
     )
 
 
+def speech_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that tunes on a data set, named as those settings of a search."""
+    for option in reversed(
+        (
+            click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id."),
+            click.option("--dataset-config", help="Config of a Hub data set."),
+            click.option("--split", help="Divided into a search and a selection part."),
+            click.option("--search-split", help="Used as it is, together with --selection-split."),
+            click.option("--selection-split", help="Where the choice is made."),
+            click.option("--test-split", help="Where the choice is measured once."),
+            click.option("--force-test", is_flag=True, help="Allow tuning on a split called test."),
+            click.option("--limit", type=int, help="At most so many utterances of each split."),
+            click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...]]:
+    """A callback of `click.option` that reads a list with commas."""
+
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[Any, ...]:
+        try:
+            return () if value is None else tuple(kind(part.strip()) for part in value.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}: expected a list such as {example}") from error
+
+    return read
+
+
 def start_logging(verbose: bool) -> None:
     """Warnings on standard error, more on request; other libraries' progress bars would break ours."""
     import transformers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tuner.evaluate.records import Evaluation
+from tuner.search import journal
 
 
 @dataclass(frozen=True, order=True)
@@ -36,21 +36,11 @@ class Ledger:
 
     def add(self, intervention: Intervention, evaluation: Evaluation) -> None:
         """Remembers one more, for good."""
-        line = json.dumps({**asdict(intervention), "evaluation": evaluation.to_json()})
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        journal.append(self._path, {**asdict(intervention), "evaluation": evaluation.to_json()})
         self.done[intervention] = evaluation
 
 
 def _read(path: Path) -> Iterator[tuple[Intervention, Evaluation]]:
-    """What is in the file. A last line that is cut off is taken out of it: the probe died while writing it."""
-    if not path.is_file():
-        return
-    text = path.read_text(encoding="utf-8")
-    whole, _, cut = text.rpartition("\n")
-    if cut:
-        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
-    for line in whole.splitlines():
-        content = json.loads(line)
+    for content in journal.read(path):
         evaluation = Evaluation.from_json(content.pop("evaluation"))
         yield Intervention(**content), evaluation

@@ -10,8 +10,8 @@ from tuner.probe.found import RedundancyMap
 from tuner.probe.settings import Settings
 from tuner.probe.tables import markdown
 from tuner.report.style import save
+from tuner.search.mirror import log_finished
 from tuner.search.runfolder import RunFolder
-from tuner.tracking import Tracker
 
 FIGURES = {
     "quality.png": draw_quality,
@@ -31,25 +31,19 @@ def write(found: RedundancyMap, command: str, folder: Path) -> list[Path]:
 
 def mirror(found: RedundancyMap, settings: Settings, folder: RunFolder, files: Sequence[Path]) -> None:
     """Logs the probe to MLflow, into the run of an earlier call where there is one."""
-    tracker = Tracker.open(
-        settings.runs,
-        experiment=f"{found.model.rstrip('/').rsplit('/', 1)[-1].lower()}-{found.task}-probe",
-        run_name=folder.name,
-        params=settings.to_plain(),
-        tags={"model": found.model, "run_folder": str(folder.path), "kind": "probe"},
-        resume_run_id=folder.noted("tracking").get("run_id"),
-    )
-    if tracker.run_id is None:
-        return
-    folder.note("tracking", {"run_id": tracker.run_id})
     effects = {f"L{one.layer}/{one.method}/{one.retention:g}": one.difference for one in found.effects}
     alike = {
         f"L{one.layer}/similarity/{name}": getattr(one, name)
         for one in found.likeness
         for name in ("neighbour", "overall", "word")
     }
-    tracker.values(
-        {"quality": found.quality, **effects, **alike}, {"metric": found.metric, "verdict": " ".join(found.verdict)}
+    tags = {"model": found.model, "kind": "probe", "metric": found.metric, "verdict": " ".join(found.verdict)}
+    log_finished(
+        folder,
+        settings.runs,
+        experiment=f"{found.model.rstrip('/').rsplit('/', 1)[-1].lower()}-{found.task}-probe",
+        params=settings.to_plain(),
+        tags=tags,
+        values={"quality": found.quality, **effects, **alike},
+        files=files,
     )
-    tracker.files([folder.path / "config.yaml", *files])
-    tracker.close("FINISHED")

@@ -111,7 +111,12 @@ def _doubts(outcome: Outcome, judged: Judgement) -> str:
 
 
 def _with_interval(outcome: Outcome, judged: Judgement) -> str:
-    return f"{change(outcome, judged.difference)} ({change_interval(outcome, judged.ci95)})"
+    return change_of(metric(outcome), judged)
+
+
+def change_of(metric: Metric, judged: Judgement) -> str:
+    """The change of the metric in signed points, with its interval."""
+    return f"{points(metric.change(judged.difference))} ({interval(metric.change_of(judged.ci95))})"
 
 
 def failings(judged: Judgement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import platform
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from tuner.search import warmstart
 from tuner.search.agreement import AGREEMENT, check_own
 from tuner.search.joint import JointJudge
 from tuner.search.judge import Judge
-from tuner.search.narrow import narrowed
+from tuner.search.narrow import Narrowed, narrowed
 from tuner.search.objective import Objective
 from tuner.search.presets import presets
 from tuner.search.runfolder import RunFolder
@@ -76,6 +77,14 @@ class Context:
             min_audio_tokens=self.space.min_audio_tokens if asked is None else asked,
             size_weighted=self.space.size_weighted,
         )
+
+    def beside(self, settings: Settings, space: SearchSpace, folder: RunFolder) -> Context:
+        """The same model, speech and encoded audio for another search: in a space, under budgets and with a folder of
+        its own, and without known policies."""
+        other = copy.copy(self)
+        other.settings, other.space, other.folder = settings, space, folder
+        other.objective, other.narrowed, other.known = Objective.of(settings), Narrowed(space), {}
+        return other
 
     def evaluator_for(self, data: UtteranceSet, *, encode_once: bool = False) -> Evaluator:
         """An evaluator on other speech, with the batch size that is known to fit; by nothing but `generate()` unless

@@ -53,6 +53,25 @@ class RunFolder:
         """An existing run by its folder, or by its name under `runs`."""
         return cls.reopen(Path(name) if (Path(name) / "config.yaml").is_file() else runs / name)
 
+    def keep_to(self, kind: str, facts: Mapping[str, str], config: Mapping[str, Any], *, anew: bool) -> None:
+        """Makes sure that results of runs that are no searches are not mixed, and writes today's config.
+
+        Args:
+            kind: what the run is, such as "probe".
+            facts: what all results of the run must share; noted in a new run, compared in an older one.
+            config: what the run is called with now.
+            anew: whether the run begins here.
+
+        Raises:
+            SearchError: the folder holds another kind of run, or one of something else.
+        """
+        known = facts if anew else self.noted(f"{kind}-facts")
+        if differing := [name for name in facts if known.get(name) != facts[name]]:
+            what = f"was made for another {' and '.join(differing)}" if known else f"is not that of a {kind}"
+            raise SearchError(f"the run {self.path} {what}; choose another --run")
+        self.note(f"{kind}-facts", facts)
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+
     def later_choice(self, name: str) -> RunFolder:
         """The same records, with a place of its own for what is chosen from them under other budgets."""
         return RunFolder(self.path, self.path / "select" / name)

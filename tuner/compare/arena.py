@@ -1,0 +1,119 @@
+"""What all cells of a comparison share: model, speech, the baseline on every split, and the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import median
+
+from tuner.compare.plan import COST, KIND, Plan
+from tuner.data.utterances import UtteranceSet
+from tuner.evaluate.breakeven import pays
+from tuner.evaluate.drafted import Drafted
+from tuner.evaluate.evaluator import Evaluator
+from tuner.evaluate.keep import Keep
+from tuner.evaluate.records import Evaluation
+from tuner.policy import Policy
+from tuner.search.context import Context
+from tuner.search.judge import Judge
+from tuner.search.outcome import Judgement
+from tuner.search.run import judge_baseline
+from tuner.search.watch import Watcher
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Judges any policy on the split that is searched on, on the one where finalists are chosen, and on the one that
+    decides: the test split, or where there is none the one chosen on. The baseline is decoded once on each."""
+
+    plan: Plan
+    context: Context
+
+    @classmethod
+    def of(cls, plan: Plan, watcher: Watcher) -> Arena:
+        """Loads all that a comparison needs.
+
+        Raises:
+            TunerError: something is wrong with it, or the run's folder belongs to a comparison of something else.
+        """
+        plan = plan.named()
+        # Two splits are kept at hand, each in half of the memory.
+        settings = replace(plan.search, memory=plan.search.memory / 2)
+        path = settings.runs / settings.run_name()
+        anew = not (path / "config.yaml").exists()
+        context = Context(settings, None if anew else path, watcher)
+        facts = {
+            name: text
+            for name, text in context.identity().items()
+            if name not in ("space", "budgets", "objective", "parameters")
+        }
+        test = context.splits.test
+        facts |= {"test": "" if test is None else test.digest, "finalists": str(settings.finalists)}
+        facts |= {"trials": str(settings.trials), "seed": str(settings.seed)}
+        context.folder.keep_to(KIND, facts, plan.to_plain(), anew=anew)
+        context.folder.note("environment", context.environment())
+        return cls(plan, context)
+
+    @property
+    def decides(self) -> UtteranceSet:
+        """The speech that all methods are measured on."""
+        return self.context.splits.test or self.context.splits.selection
+
+    @cached_property
+    def searched(self) -> Drafted:
+        """Judges candidates on the search split."""
+        return judge_baseline(self.context)
+
+    @cached_property
+    def selected(self) -> Drafted:
+        """Judges finalists on the selection split."""
+        context, evaluator = self.context, self._selection
+        count = len(evaluator.data)
+        context.watcher.stage("baseline, selection", count)
+        baseline = context.evaluate("selection", context.baseline, evaluator, context.watcher.advance)
+        context.watcher.stage("encoding, selection", 2 * count)
+        keep = Keep(context.loaded.device, limit=round(context.settings.memory * 1e9))
+        return Drafted(evaluator, context.baseline, baseline, keep=keep, progress=context.watcher.advance)
+
+    @cached_property
+    def baseline(self) -> Evaluation:
+        """What the baseline says where it counts."""
+        self.context.watcher.stage(f"baseline, {self._part}", len(self.decides))
+        return self.context.evaluate(self._part, self.context.baseline, self._final, self.context.watcher.advance)
+
+    def finalists(self, policies: Iterable[Policy], budget: float) -> list[Judgement]:
+        """Judgements on the selection split."""
+        judge = Judge(self.selected.baseline, self.context.costing(self._selection), {COST: budget})
+        return [judge.judgement("", policy, self.selected.evaluate(policy)) for policy in policies]
+
+    def measured(self, label: str, policy: Policy, budget: float) -> Judgement:
+        """By plain `generate()` where it counts; each policy runs once."""
+        judge = Judge(self.baseline, self.context.costing(self._final), {COST: budget})
+        return judge.judgement(label, policy, self.context.evaluate(self._part, policy, self._final))
+
+    def recorded(self, policy: Policy) -> Evaluation | None:
+        """What `measured` judged."""
+        found = self.context.folder.find(self._part, policy.hash)
+        return None if found is None else found[1]
+
+    def first_token(self, policy: Policy) -> float | None:
+        """The time to the first token over the baseline's, measured turn by turn; None for a policy without sites."""
+        if policy.is_identity:
+            return None
+        utterances = self.decides.utterances
+        measured = pays(self.context.loaded, policy, self.context.task, utterances, lambda _: None)
+        return median(one.ratio for one in measured)
+
+    @property
+    def _part(self) -> str:
+        return "selection" if self.context.splits.test is None else "test"
+
+    @cached_property
+    def _selection(self) -> Evaluator:
+        return self.context.evaluator_for(self.context.splits.selection, encode_once=True)
+
+    @cached_property
+    def _final(self) -> Evaluator:
+        test = self.context.splits.test
+        return self._selection if test is None else self.context.evaluator_for(test)

@@ -1,0 +1,117 @@
+"""One cell of a comparison: a method's best setting under a budget, searched, chosen and measured."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import optuna
+
+from tuner.compare import spaces
+from tuner.compare.arena import Arena
+from tuner.compare.found import Entry
+from tuner.compare.plan import COST, Cell
+from tuner.policy import Policy
+from tuner.search import selection, study
+from tuner.search.judge import Judge
+from tuner.search.outcome import Judgement, TrialResult
+from tuner.search.proposal import Proposals
+from tuner.search.ranges import STEP
+from tuner.search.runfolder import RunFolder
+from tuner.search.space import SearchSpace
+from tuner.search.trials import Trials
+from tuner.search.watch import Watcher
+from tuner.tracking import Tracker
+
+ALONE = "input alone"
+
+
+def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
+    """Searches, chooses and measures. `watcher` hears of each trial.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the trials that are finished are not run again when the cell is.
+    """
+    began = time.monotonic()
+    folder = RunFolder(arena.context.folder.path / "cells" / cell.name)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    trials, why_not = _search(arena, cell, folder, watcher)
+    feasible = [one for one in trials if one.feasible]
+    entry = Entry(cell.method, cell.budget, len(trials), len(feasible), 0.0, reason=why_not)
+    if not why_not:
+        finalists = _finalists(feasible, arena.plan.search.finalists)
+        best = choose(arena.finalists([one.policy for one in finalists], cell.budget))
+        if best is None:
+            entry = replace(entry, reason="no finalist kept the budget on the speech that it was chosen on")
+        else:
+            judged = arena.measured(cell.name, best.policy, cell.budget)
+            entry = replace(entry, judged=judged, first_token=arena.first_token(best.policy))
+    shutil.rmtree(folder.path)
+    return replace(entry, seconds=time.monotonic() - began)
+
+
+def choose(judgements: Sequence[Judgement]) -> Judgement | None:
+    """As a search chooses; where every finalist within the budget loops, the best of those, which tables mark."""
+    tolerant = [replace(one, loops=False) for one in judgements]
+    return selection.choose(judgements, COST) or selection.choose(tolerant, COST)
+
+
+def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tuple[list[TrialResult], str]:
+    """The trials; and why there is no policy, where there is none."""
+    settings = arena.plan.search_within(cell.budget)
+    judge = Judge(arena.searched.baseline, arena.context.costing(arena.context.evaluator), settings.budgets)
+
+    def proposals_in(space: SearchSpace) -> Proposals:
+        context = arena.context.beside(settings, space, folder)
+        context.watcher = watcher
+        return Proposals(context, arena.searched, judge)
+
+    def bound(policy: Policy) -> float:
+        return judge.costs(arena.searched.look(policy).evaluation)[1][COST]
+
+    alone = _on_the_grid(proposals_in(spaces.at_input(cell.method)).draw(optuna.create_study().ask()).policy)
+    affordable = bound(alone) <= cell.budget
+    proposals = proposals_in(spaces.spread(cell.method, _strength(alone) if affordable else None))
+    context = proposals.context
+    if affordable:
+        context.known = {ALONE: alone}
+    else:
+        smallest = bound(context.policy(context.space.strongest(context.layers)))
+        if smallest > cell.budget:
+            return [], f"the smallest ratio that it can reach is {smallest:.3f} (upper 95% bound)"
+    opened = study.open_study(
+        folder.study, context.identity(), context.objective, settings.seed, settings.sampler, settings.trials
+    )
+    trials = Trials(context, proposals, opened, Tracker())
+    results = trials.run(None)
+    if trials.interrupted:
+        raise KeyboardInterrupt
+    kept = any(one.feasible for one in results)
+    return results, "" if kept else f"none of {len(results)} settings kept the budget without looping"
+
+
+def _finalists(feasible: Sequence[TrialResult], count: int) -> list[TrialResult]:
+    """Those of a search. Where every setting is too far from the baseline's answers for a search to go on with it, the
+    nearest: a method that is of no use shall be seen to be."""
+    nearest = sorted(
+        (one for one in feasible if one.repeats is None and math.isfinite(one.drift)), key=lambda one: one.drift
+    )
+    return selection.finalists(feasible, COST, count) or nearest[:count]
+
+
+def _strength(alone: Policy) -> float | None:
+    """The threshold or ratio at the input; None where nothing is merged there."""
+    return next((float(site.settings[spaces.strength_of(site.method)]) for site in alone.sites), None)
+
+
+def _on_the_grid(alone: Policy) -> Policy:
+    """At the next lower threshold or ratio that a sampler can draw."""
+    sites = tuple(
+        site.model_copy(update={name: round(math.floor(float(site.settings[name]) / STEP + 1e-6) * STEP, 4)})
+        for site in alone.sites
+        for name in (spaces.strength_of(site.method),)
+    )
+    return alone.model_copy(update={"sites": sites})

@@ -1,0 +1,75 @@
+"""Searched affinity pooling against its rivals, utterance by utterance, and what that amounts to in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from tuner.compare.found import Contrast, Entry, Result
+from tuner.evaluate.records import Evaluation
+from tuner.evaluate.statistics import Interval, paired_difference
+from tuner.policy import Policy
+from tuner.sites import AFFINITY
+from tuner.tasks.metric import Metric
+
+_SAID = {"better": "better than", "no difference": "no different from", "worse": "worse than"}
+
+
+def contrasts(entries: Sequence[Entry], recorded: Callable[[Policy], Evaluation | None]) -> Iterator[Contrast]:
+    """Every rival at every budget that both were searched for; `recorded` tells what a policy was measured by."""
+    for own in (one for one in entries if one.method == AFFINITY):
+        for rival in entries:
+            if rival.budget is None or rival.budget != own.budget or rival is own:
+                continue
+            pair = [None if one.judged is None else recorded(one.judged.policy) for one in (own, rival)]
+            if pair[0] is None or pair[1] is None:
+                yield Contrast(rival.method, rival.budget, "unmatched")
+                continue
+            found = paired_difference(pair[0].statistics, pair[1].statistics, pair[0].metric)
+            yield Contrast(rival.method, rival.budget, result(found), found.value, found.low, found.high)
+
+
+def result(difference: Interval) -> Result:
+    """What the whole interval of a difference of losses says."""
+    if difference.high < 0:
+        return "better"
+    return "worse" if difference.low > 0 else "no difference"
+
+
+def verdict(entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> tuple[str, ...]:
+    """The whole result in one sentence, then one for each budget."""
+    levels = sorted({one.budget for one in entries if one.budget is not None}, reverse=True)
+    return (_whole(found), *(sentence for budget in levels for sentence in _at(budget, entries, found, metric)))
+
+
+def _whole(found: Sequence[Contrast]) -> str:
+    matched = [one for one in found if one.result != "unmatched"]
+    if not matched:
+        return "Affinity pooling was not held against any rival."
+    better, worse = (_those(matched, kind) for kind in ("better", "worse"))
+    if len(better) == len(matched):
+        return f"Searched affinity pooling beats every rival at every budget: {len(better)} of {len(matched)}."
+    open_ones = len(matched) - len(better) - len(worse)
+    named = f" ({', '.join(f'{one.rival} at {one.budget:g}' for one in worse)})" if worse else ""
+    return (
+        f"Searched affinity pooling does not beat every rival at every budget: of {len(matched)} comparisons it is "
+        f"surely better in {len(better)}, surely worse in {len(worse)}{named}, and in {open_ones} the data show no "
+        "difference."
+    )
+
+
+def _at(budget: float, entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> Iterator[str]:
+    judged = [(one.judged.difference, one.method) for one in entries if one.budget == budget and one.judged]
+    own = [one for one in found if one.budget == budget]
+    parts = [
+        f"{said} {', '.join(one.rival for one in those)}"
+        for kind, said in _SAID.items()
+        if (those := _those(own, kind))
+    ]
+    best = (
+        f"{'highest' if metric.rises else 'lowest'} {metric.title}: {min(judged)[1]}" if judged else "no method kept it"
+    )
+    yield f"At {budget:g}: {best}." + (f" Affinity is {'; '.join(parts)}." if parts else "")
+
+
+def _those(found: Sequence[Contrast], kind: str) -> list[Contrast]:
+    return [one for one in found if one.result == kind]

@@ -1,0 +1,69 @@
+"""Everything a comparison is told, in one frozen value."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tuner.errors import SearchError
+from tuner.methods.known import METHODS
+from tuner.search.settings import Settings
+
+COST = "prefill_flops"  # what is matched
+LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
+KIND = "comparison"
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One method at one budget: a search of its own."""
+
+    method: str
+    budget: float
+
+    @property
+    def name(self) -> str:
+        """For files and metrics, as in `uniform-0.70`."""
+        return f"{self.method}-{self.budget:.2f}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison. Every cell is searched as `search` says, but under its own budget and in its method's space."""
+
+    search: Settings
+    methods: tuple[str, ...] = tuple(METHODS)
+    levels: tuple[float, ...] = LEVELS
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot work before anything is loaded."""
+        if unknown := [name for name in self.methods if name not in METHODS]:
+            raise SearchError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
+        if not self.methods or not self.levels:
+            raise SearchError("nothing to compare: give at least one of --methods and one of --budgets")
+        for budget in self.levels:
+            self.search_within(budget)
+
+    def cells(self) -> Iterator[Cell]:
+        """Every method at every budget, the highest budget first."""
+        for budget in sorted(set(self.levels), reverse=True):
+            for method in dict.fromkeys(self.methods):
+                yield Cell(method, budget)
+
+    def search_within(self, budget: float) -> Settings:
+        """The settings of the searches under a budget."""
+        return replace(self.search, budgets={COST: budget})
+
+    def named(self) -> Plan:
+        """The same with the name of the run: as given, else model, task and time."""
+        subject = self.search.policy_name.rpartition("-")[0]  # without the budget
+        name = self.search.run or f"{subject}-compare-{time.strftime('%Y%m%d-%H%M%S')}"
+        return replace(self, search=replace(self.search, run=name))
+
+    def to_plain(self) -> dict[str, Any]:
+        """For YAML and MLflow: strings, numbers, lists, None."""
+        search = {name: value for name, value in self.search.to_plain().items() if name not in ("budgets", "space")}
+        plain = {"kind": KIND, **search, "methods": self.methods, "levels": self.levels}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

@@ -1,0 +1,55 @@
+"""The search space of a single method: the same three sites for all, with the settings that the method has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from tuner.methods.known import METHODS
+from tuner.search.ranges import Choices, Range
+from tuner.search.sitespace import SiteSpace
+from tuner.search.space import SearchSpace
+from tuner.sites import AFFINITY
+
+DEPTHS = (0.0, Range(low=0.1, high=0.45), Range(low=0.5, high=1.0))  # those of search_spaces/triple.yaml
+OFF = {"threshold": 1.02, "ratio": 1.0}
+# How strongly each site may merge at most, where the budget does not say it.
+LEAST = {"threshold": (0.0, 0.6, 0.3), "ratio": (0.1, 0.3, 0.1)}
+HALVES = {"atome": 0.5}  # it merges pairs, so that lower ratios change nothing
+WINDOWS = Choices(choices=(1, 3))
+MEANS = Range(low=0.6, high=1.0)  # SA-MAP's threshold, which does not decide how much is kept
+
+
+def strength_of(method: str) -> str:
+    """The setting that says how strongly a method merges."""
+    return "threshold" if method == AFFINITY else "ratio"
+
+
+def at_input(method: str) -> SearchSpace:
+    """The input alone, the method's other settings at their defaults: the plain way to use it."""
+    return SearchSpace(schema=1, name=f"{method} at the input", sites=(_site(method, 0),), position="last")
+
+
+def spread(method: str, least: float | None) -> SearchSpace:
+    """The input, one site in the first half of the decoder and one in the second, everything free.
+
+    Args:
+        method: its name; of A-ToMe the ratio is searched, of SA-MAP the threshold too.
+        least: the threshold or ratio of the input, below which it would save more than is asked for by itself;
+            None where it is not known.
+    """
+    free: dict[str, Any] = {"threshold": MEANS} if method == "samap" else {}
+    free |= {"window": WINDOWS} if "window" in _settings(method) else {}
+    sites = (_site(method, 0, least, **free), _site(method, 1, **free), _site(method, 2, **free))
+    return SearchSpace(schema=1, name=f"{method} at three sites", sites=sites, position="last")
+
+
+def _site(method: str, number: int, least: float | None = None, **free: Any) -> SiteSpace:
+    name = strength_of(method)
+    low = LEAST[name][number] if least is None else least
+    reach = Range(low=max(low, HALVES.get(method, low)), high=OFF[name])
+    return SiteSpace(layer=DEPTHS[number], method=method, **{**free, name: reach})
+
+
+def _settings(method: str) -> set[str]:
+    return {field.name for field in fields(METHODS[method])}
