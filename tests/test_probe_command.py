@@ -20,6 +20,7 @@ SMALL = ["probe", "--model", "reference", "--limit", "4", "--device", "cpu", "--
     ("arguments", "problem"),
     [
         (["probe"], "no model: give --model"),
+        ([*SMALL, "--task", "asr,qa"], "probe each by itself"),
         ([*SMALL, "--methods", "none"], "random-drop, uniform-drop, uniform-merge"),
         ([*SMALL, "--retentions", "half"], "expected a list such as 0.25,0.5"),
         ([*SMALL, "--retentions", "1.5"], "between 0 and 1"),
