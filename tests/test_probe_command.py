@@ -44,6 +44,7 @@ def test_a_probe_is_no_search_to_go_on_in() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_probe_writes_its_map_goes_on_where_it_was_and_narrows_a_search(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
