@@ -54,6 +54,18 @@ def budget_option(**more: Any) -> Callable[[Callable[..., Any]], Callable[..., A
     )
 
 
+def list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...]]:
+    """A callback that reads a list with commas; `example` is one."""
+
+    def read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[Any, ...]:
+        try:
+            return () if value is None else tuple(kind(part.strip()) for part in value.split(","))
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r}: expected a list such as {example}") from error
+
+    return read
+
+
 def start_logging(verbose: bool) -> None:
     """Warnings on standard error, more on request; other libraries' progress bars would break ours."""
     import transformers

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from tuner.options import PATH, console, model_options, start_logging, task_options
-
-
-def _list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...]]:
-    """Reads a list with commas."""
-
-    def read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[Any, ...]:
-        try:
-            return () if value is None else tuple(kind(part.strip()) for part in value.split(","))
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r}: expected a list such as {example}") from error
-
-    return read
+from tuner.options import PATH, console, list_of, model_options, start_logging, task_options
 
 
 @click.command()
@@ -37,20 +24,20 @@ def _list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[An
     "--methods",
     default="random-drop,uniform-drop,uniform-merge",
     show_default=True,
-    callback=_list_of(str, "random-drop,uniform-merge"),
+    callback=list_of(str, "random-drop,uniform-merge"),
     help="How tokens are spared within each word.",
 )
 @click.option(
     "--retentions",
     default="0.25,0.5,0.75",
     show_default=True,
-    callback=_list_of(float, "0.25,0.5"),
+    callback=list_of(float, "0.25,0.5"),
     help="Shares of each word's tokens that stay.",
 )
 @click.option(
     "--step", type=click.IntRange(1), help="Probe every so many layers.  [default: 1 up to 16 layers, else 5]"
 )
-@click.option("--layers", callback=_list_of(int, "0,5,10"), help="Probe these layers, such as 0,5,10.")
+@click.option("--layers", callback=list_of(int, "0,5,10"), help="Probe these layers, such as 0,5,10.")
 @click.option("--tolerance", default=1.0, show_default=True, help="Points of the metric that count as no worse.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--memory", default=4.0, show_default=True, help="GB to keep encoded audio in; the rest goes to files.")

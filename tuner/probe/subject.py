@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-import yaml
 
 from tuner import loading
 from tuner.data import sources
 from tuner.data.prompts import window_seconds
 from tuner.data.utterances import UtteranceSet
-from tuner.errors import DataError, TunerError
+from tuner.errors import DataError
 from tuner.evaluate.evaluator import Evaluator
 from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.probe.settings import Settings
-from tuner.search.runfolder import RunFolder, write_atomically
+from tuner.search.runfolder import RunFolder
 from tuner.search.splits import FEW
 from tuner.tasks.base import Task
 
 log = logging.getLogger(__name__)
-
-IDENTITY = "probed"  # the note of what the results in a folder may not be mixed over
 
 
 @dataclass(frozen=True)
@@ -53,13 +48,14 @@ class Subject:
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {
+            "kind": "probe",
             "model": identity.model.fingerprint,
             "data": data.digest,
             "words": hashlib.blake2b(words.encode(), digest_size=8).hexdigest(),
             "task": task.name,
             **({} if settings.prompt is None else {"prompt": settings.prompt}),
         }
-        folder = _folder(settings, loaded.short_name, facts)
+        folder = RunFolder.going_on(settings.runs / settings.run_name(loaded.short_name), settings.to_plain(), facts)
         evaluator = Evaluator(loaded, task, data, settings.batch_size, encode_once=True)
         return cls(loaded, task, data, evaluator, identity, folder)
 
@@ -92,19 +88,3 @@ def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
             "%d utterances are too few to trust: intervals come out too narrow. Give %d or more", len(data), FEW
         )
     return data
-
-
-def _folder(settings: Settings, model: str, facts: Mapping[str, str]) -> RunFolder:
-    """A new run, or the one of that name if it is a probe of the same things, with the settings of now."""
-    path, config = settings.runs / settings.run_name(model), settings.to_plain()
-    if not (path / "config.yaml").exists():
-        folder = RunFolder.create(path, config)
-        folder.note(IDENTITY, facts)
-        return folder
-    folder = RunFolder.reopen(path)
-    known = folder.noted(IDENTITY)
-    if differing := [name for name in facts if known.get(name) != facts[name]]:
-        what = f"was made for another {' and '.join(differing)}" if known else "is not that of a probe"
-        raise TunerError(f"the run {path} {what}; choose another --run")
-    write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    return folder

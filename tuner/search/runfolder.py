@@ -14,6 +14,8 @@ from tuner.errors import SearchError
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 
+_IDENTITY = "identity"
+
 
 class RunFolder:
     """`runs/<name>/`: `config.yaml`, `study.db`, `candidates/`, `selection/`, `test/`, `front/`, `report/`.
@@ -38,6 +40,28 @@ class RunFolder:
         except OSError as error:
             raise SearchError(f"cannot write the run folder {path}: {error.strerror}; choose another --runs") from error
         return cls(path)
+
+    @classmethod
+    def going_on(cls, path: Path, config: Mapping[str, Any], identity: Mapping[str, str]) -> RunFolder:
+        """A new run; or the one that is there already, if it is of the same things, with the config of now.
+
+        Args:
+            identity: what the results in a folder may not be mixed over, by name.
+
+        Raises:
+            SearchError: the run that is there is of something else.
+        """
+        if not (path / "config.yaml").exists():
+            folder = cls.create(path, config)
+            folder.note(_IDENTITY, identity)
+            return folder
+        folder = cls.reopen(path)
+        known = folder.noted(_IDENTITY)
+        if differing := [name for name in identity if known.get(name) != identity[name]]:
+            what = f"was made for another {' and '.join(differing)}" if known else "is of another kind"
+            raise SearchError(f"the run {path} {what}; choose another --run")
+        write_atomically(path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+        return folder
 
     @classmethod
     def reopen(cls, path: Path) -> RunFolder:
