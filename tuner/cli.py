@@ -19,6 +19,7 @@ from tuner.errors import TunerError
 from tuner.options import PATH, budget_option, console, model_options, speech_options, start_logging, task_options
 from tuner.probe.command import probe
 from tuner.search.command import print_outcome, select
+from tuner.transfer.command import transfer
 
 
 class _Commands(click.Group):
@@ -186,6 +187,7 @@ main.add_command(compare)
 main.add_command(doctor)
 main.add_command(probe)
 main.add_command(select)
+main.add_command(transfer)
 
 if __name__ == "__main__":
     sys.exit(main())

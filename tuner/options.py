@@ -74,7 +74,7 @@ def speech_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def list_of(kind: Callable[[str], Any], example: str) -> Callable[..., tuple[Any, ...]]:
-    """A callback of `click.option` that reads a list with commas."""
+    """A callback that reads a list with commas; `example` is one."""
 
     def read(_: click.Context, __: click.Parameter, value: str | None) -> tuple[Any, ...]:
         try:

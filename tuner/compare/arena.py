@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 
-from tuner.compare.plan import COST, KIND, Plan
+from tuner.compare.plan import COST, Plan
 from tuner.data.utterances import UtteranceSet
 from tuner.evaluate.breakeven import pays
 from tuner.evaluate.drafted import Drafted
@@ -51,7 +51,7 @@ class Arena:
         test = context.splits.test
         facts |= {"test": "" if test is None else test.digest, "finalists": str(settings.finalists)}
         facts |= {"trials": str(settings.trials), "seed": str(settings.seed)}
-        context.folder.keep_to(KIND, facts, plan.to_plain(), anew=anew)
+        context.folder.keep_to(facts, plan.to_plain(), anew=anew)
         context.folder.note("environment", context.environment())
         return cls(plan, context)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tuner import loading
@@ -50,13 +49,14 @@ class Subject:
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {
+            "kind": "probe",
             "model": identity.model.fingerprint,
             "data": data.digest,
             "words": hashlib.blake2b(words.encode(), digest_size=8).hexdigest(),
             "task": task.name,
             "prompt": task.prompt,
         }
-        folder = _folder(settings, loaded.short_name, facts)
+        folder = RunFolder.going_on(settings.runs / settings.run_name(loaded.short_name), settings.to_plain(), facts)
         evaluator = Evaluator(loaded, task, data, settings.batch_size, encode_once=True)
         return cls(loaded, task, data, evaluator, identity, folder)
 
@@ -89,12 +89,3 @@ def _speech(settings: Settings, loaded: LoadedModel, task: Task) -> UtteranceSet
             "%d utterances are too few to trust: intervals come out too narrow. Give %d or more", len(data), FEW
         )
     return data
-
-
-def _folder(settings: Settings, model: str, facts: Mapping[str, str]) -> RunFolder:
-    """A new run, or the one of that name if it is a probe of the same things, with the settings of now."""
-    path, config = settings.runs / settings.run_name(model), settings.to_plain()
-    anew = not (path / "config.yaml").exists()
-    folder = RunFolder.create(path, config) if anew else RunFolder.reopen(path)
-    folder.keep_to("probe", facts, config, anew=anew)
-    return folder

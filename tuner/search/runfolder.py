@@ -14,6 +14,8 @@ from tuner.errors import SearchError
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 
+_IDENTITY = "identity"
+
 
 class RunFolder:
     """`runs/<name>/`: `config.yaml`, `study.db`, `candidates/`, `selection/`, `test/`, `front/`, `report/`.
@@ -40,6 +42,21 @@ class RunFolder:
         return cls(path)
 
     @classmethod
+    def going_on(cls, path: Path, config: Mapping[str, Any], identity: Mapping[str, str]) -> RunFolder:
+        """A new run; or the one that is there already, if it is of the same things, with the config of now.
+
+        Args:
+            identity: what the results in a folder may not be mixed over, by name.
+
+        Raises:
+            SearchError: the run that is there is of something else.
+        """
+        anew = not (path / "config.yaml").exists()
+        folder = cls.create(path, config) if anew else cls.reopen(path)
+        folder.keep_to(identity, config, anew=anew)
+        return folder
+
+    @classmethod
     def reopen(cls, path: Path) -> RunFolder:
         """An existing run."""
         if not (path / "config.yaml").is_file():
@@ -53,23 +70,22 @@ class RunFolder:
         """An existing run by its folder, or by its name under `runs`."""
         return cls.reopen(Path(name) if (Path(name) / "config.yaml").is_file() else runs / name)
 
-    def keep_to(self, kind: str, facts: Mapping[str, str], config: Mapping[str, Any], *, anew: bool) -> None:
-        """Makes sure that results of runs that are no searches are not mixed, and writes today's config.
+    def keep_to(self, identity: Mapping[str, str], config: Mapping[str, Any], *, anew: bool) -> None:
+        """Makes sure that results are not mixed, and writes today's config.
 
         Args:
-            kind: what the run is, such as "probe".
-            facts: what all results of the run must share; noted in a new run, compared in an older one.
+            identity: what all results of the run must share, by name; noted in a new run, compared in an older one.
             config: what the run is called with now.
             anew: whether the run begins here.
 
         Raises:
-            SearchError: the folder holds another kind of run, or one of something else.
+            SearchError: the folder holds a run of another kind, or of something else.
         """
-        known = facts if anew else self.noted(f"{kind}-facts")
-        if differing := [name for name in facts if known.get(name) != facts[name]]:
-            what = f"was made for another {' and '.join(differing)}" if known else f"is not that of a {kind}"
+        known = identity if anew else self.noted(_IDENTITY)
+        if differing := [name for name in identity if known.get(name) != identity[name]]:
+            what = f"was made for another {' and '.join(differing)}" if known else "is of another kind"
             raise SearchError(f"the run {self.path} {what}; choose another --run")
-        self.note(f"{kind}-facts", facts)
+        self.note(_IDENTITY, identity)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
 
     def later_choice(self, name: str) -> RunFolder:
