@@ -42,6 +42,11 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["bench", "--model", "reference", "--shape", "0=0.5", "--seconds", "ten"], "such as 10,30,60"),
         (["bench", "--model", "reference", "--shape", "99=0.5", "--seconds", "1"], "layers 0 to 11"),
         (["bench", "--model", "reference", "--shape", "11@0.5", "--seconds", "1"], "merge earlier"),
+        (["compare"], "no model"),
+        (["compare", "--model", "reference", "--methods", "affinity,magic"], "method 'magic' is not known"),
+        (["compare", "--model", "reference", "--budgets", "0.7,much"], "expected a list such as 0.7,0.5"),
+        (["compare", "--model", "reference", "--budgets", "1.5"], "at most 1"),
+        (["compare", "--model", "reference", "--trials", "0"], "at least 1"),
     ],
 )
 def test_mistakes_are_named_in_one_line(

@@ -44,19 +44,18 @@ def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
     if not why_not:
         finalists = _finalists(feasible, arena.plan.search.finalists)
         best = choose(arena.finalists([one.policy for one in finalists], cell.budget))
-        if best is None:
-            entry = replace(entry, reason="no finalist kept the budget on the speech that it was chosen on")
-        else:
-            judged = arena.measured(cell.name, best.policy, cell.budget)
-            entry = replace(entry, judged=judged, first_token=arena.first_token(best.policy))
+        judged = arena.measured(cell.name, best.policy, cell.budget)
+        entry = replace(entry, judged=judged, first_token=arena.first_token(best.policy))
     shutil.rmtree(folder.path)
     return replace(entry, seconds=time.monotonic() - began)
 
 
-def choose(judgements: Sequence[Judgement]) -> Judgement | None:
-    """As a search chooses; where every finalist within the budget loops, the best of those, which tables mark."""
+def choose(judgements: Sequence[Judgement]) -> Judgement:
+    """As a search chooses. Where it would choose none, the best of those within the budget although they loop, else the
+    cheapest: a method shall be seen for what it is, and tables mark what its choice does not keep."""
     tolerant = [replace(one, loops=False) for one in judgements]
-    return selection.choose(judgements, COST) or selection.choose(tolerant, COST)
+    cheapest = min(judgements, key=lambda one: one.costs[COST])
+    return selection.choose(judgements, COST) or selection.choose(tolerant, COST) or cheapest
 
 
 def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tuple[list[TrialResult], str]:

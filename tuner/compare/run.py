@@ -6,6 +6,8 @@ import logging
 import time
 from pathlib import Path
 
+import optuna
+
 from tuner.compare import cell as one_cell
 from tuner.compare.arena import Arena
 from tuner.compare.contrast import contrasts, verdict
@@ -48,6 +50,7 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> tuple[Compared, Path]
         TunerError: anything the user can put right.
     """
     watcher = watcher or Watcher()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     arena = Arena.of(plan, watcher)
     ledger = arena.context.folder.path / LEDGER
     known = [Entry.from_json(content) for content in journal.read(ledger)]

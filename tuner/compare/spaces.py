@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from tuner.methods.known import METHODS
+from tuner.methods.samap import SaMap
 from tuner.search.ranges import Choices, Range
 from tuner.search.sitespace import SiteSpace
 from tuner.search.space import SearchSpace
@@ -17,7 +18,7 @@ OFF = {"threshold": 1.02, "ratio": 1.0}
 LEAST = {"threshold": (0.0, 0.6, 0.3), "ratio": (0.1, 0.3, 0.1)}
 HALVES = {"atome": 0.5}  # it merges pairs, so that lower ratios change nothing
 WINDOWS = Choices(choices=(1, 3))
-MEANS = Range(low=0.6, high=1.0)  # SA-MAP's threshold, which does not decide how much is kept
+MEANS = Range(low=0.6, high=1.0)  # SA-MAP's threshold, which merges before the ratio selects
 
 
 def strength_of(method: str) -> str:
@@ -27,7 +28,8 @@ def strength_of(method: str) -> str:
 
 def at_input(method: str) -> SearchSpace:
     """The input alone, the method's other settings at their defaults: the plain way to use it."""
-    return SearchSpace(schema=1, name=f"{method} at the input", sites=(_site(method, 0),), position="last")
+    usual = {"threshold": SaMap.threshold} if method == "samap" else {}
+    return SearchSpace(schema=1, name=f"{method} at the input", sites=(_site(method, 0, **usual),), position="last")
 
 
 def spread(method: str, least: float | None) -> SearchSpace:
