@@ -31,6 +31,7 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["--resume", "runs/none"], "holds no run"),
         (["search", "--model", "reference"], "a search has no command of its own"),
         (["--model", "./no-such-folder", "--budget", "0.7"], "cannot load model './no-such-folder'"),
+        (["--model", "refrence", "--budget", "0.7"], "did you mean 'reference'"),
         (["apply", "--policy", "none.yaml", str(AUDIO)], "none.yaml"),
         (["bench", "--model", "reference"], "give --policy or --shape"),
         (["bench", "--shape", "0=0.5"], "give --model, or --random-weights and --config"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ def load(
         raise ModelError(
             f"the reference model is not installed ({REFERENCE}); make it: python -m tuner.reference.train"
         )
+    if name != "reference" and not Path(name).exists() and get_close_matches(name, ["reference"], cutoff=0.8):
+        raise ModelError(f"there is no model {name!r} here; did you mean 'reference'? Hub models go by owner/name")
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         options["attn_implementation"] = attn_implementation
