@@ -28,14 +28,24 @@ def orders(folder: Path, split: str) -> list[Clip]:
 
 
 def labelled_orders(folder: Path, split: str) -> list[tuple[Clip, dict[str, str]]]:
-    """All spoken coffee orders of `split`, transcribed ("" where not) or not, with what people noted of them: each of
-    `questions.SLOTS` that is in it."""
-    found = []
-    for row in _rows(folder):
-        if row["corpus"] == "commands" and row["split"] == split and row["seconds"] < WINDOW:
-            slots = {name: row["slots"][label] for name, label in LABELS.items() if label in row["slots"]}
-            found.append((Clip(row["text"] or "", _samples(folder, row), "real order"), slots))
-    return found
+    """All spoken coffee orders of `split`, transcribed ("" where not) or not, with their `slots`."""
+    return [
+        (Clip(row["text"] or "", _samples(folder, row), "real order"), slots(row)) for row in order_rows(folder, split)
+    ]
+
+
+def order_rows(folder: Path, split: str) -> list[dict[str, Any]]:
+    """The rows of the folder's manifest that are spoken coffee orders which the model's window holds."""
+    return [
+        row
+        for row in _rows(folder)
+        if row["corpus"] == "commands" and row["split"] == split and row["seconds"] < WINDOW
+    ]
+
+
+def slots(row: dict[str, Any]) -> dict[str, str]:
+    """What people noted of an order: each of `questions.SLOTS` that is in it."""
+    return {name: row["slots"][label] for name, label in LABELS.items() if label in row["slots"]}
 
 
 class DigitStrings:
