@@ -1,4 +1,4 @@
-"""A data set to choose on shipped speech and to measure on people: `python -m tuner.reference.human FOLDER OUT.jsonl`."""
+"""Shipped speech to choose on and people to measure on, as one data set: `python -m tuner.reference.human`."""
 
 from __future__ import annotations
 
