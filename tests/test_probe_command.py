@@ -20,6 +20,7 @@ SMALL = ["probe", "--model", "reference", "--limit", "4", "--device", "cpu", "--
     ("arguments", "problem"),
     [
         (["probe"], "no model: give --model"),
+        ([*SMALL, "--task", "asr,qa"], "probe each by itself"),
         ([*SMALL, "--methods", "none"], "random-drop, uniform-drop, uniform-merge"),
         ([*SMALL, "--retentions", "half"], "expected a list such as 0.25,0.5"),
         ([*SMALL, "--retentions", "1.5"], "between 0 and 1"),
@@ -43,6 +44,7 @@ def test_a_probe_is_no_search_to_go_on_in() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_probe_writes_its_map_goes_on_where_it_was_and_narrows_a_search(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 

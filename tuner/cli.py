@@ -64,7 +64,9 @@ class _Commands(click.Group):
 @click.option("--force-test", is_flag=True, help="Allow tuning on a split called test.")
 @click.option("--limit", type=int, help="At most so many utterances of each split.")
 @click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with.")
-@click.option("--space", default="triple", show_default=True, help="triple, dual, ladder, input, or a YAML file.")
+@click.option(
+    "--space", default="triple", show_default=True, help="triple, dual, ladder, input, methods, or a YAML file."
+)
 @click.option("--from-probe", help="Narrow the space by the redundancy map of a probe: its run's name or folder.")
 @click.option("--trials", default=50, show_default=True)
 @click.option("--timeout", type=float, help="Seconds after which no new trial starts.")

@@ -21,10 +21,10 @@ def read_manifest(path: Path, split: str | None, column: str | None) -> Rows:
 
     Keys: the audio (``audio``, ``path``, ``audio_filepath`` or ``file``; ``~`` is expanded, a relative path starts at
     the manifest's folder) and, where known, ``text`` (``sentence``, ``transcript``, ``transcription``), ``speaker`` (or
-    ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written) and ``split``. Questions have
-    ``answer`` (or ``answers``, all of them right), ``question`` where it is not the speech that asks it, and
-    ``choices`` (``options``); translations have ``translation`` (``target_text``). In JSON,
-    ``words`` is a list of ``[word, start, end]`` in seconds. Others are ignored.
+    ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written), ``split`` and, in JSON, ``words`` (a
+    list of ``[word, start, end]`` in seconds). Questions have ``answer`` (or ``answers``, all of them right),
+    ``question`` where it is not the speech that asks it, and ``choices`` (``options``); translations have
+    ``translation`` (``target_text``). Others are ignored.
 
     Raises:
         DataError: no such file, a bad line (named by its number), no key for the column that is needed, a split that
@@ -105,6 +105,6 @@ def _row(values: dict[str, Any], path: Path, number: int) -> Row:
         id=str(values.get("id", audio)),
         source=path.parent / Path(audio).expanduser(),
         speaker=str(values[speaker_key]) if speaker_key else None,
-        **written(values, where),
         words=words_of(values["words"], where) if isinstance(values.get("words"), list) else None,
+        **written(values, where),
     )

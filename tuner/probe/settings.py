@@ -49,7 +49,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
-        _ = self.judged
+        if isinstance(self.judged, Joint):
+            raise TunerError(f"task {self.task}: redundancy depends on the task; probe each by itself")
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise TunerError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
         if not self.methods or not self.retentions:
@@ -63,15 +64,8 @@ class Settings:
 
     @property
     def judged(self) -> Task:
-        """The task, with its metric, asked as the settings say.
-
-        Raises:
-            TunerError: there is no such task, or several are named.
-        """
-        task = get(self.task)
-        if isinstance(task, Joint):
-            raise TunerError(f"--task {self.task}: a map is of one task; probe them one by one")
-        return task if self.prompt is None else task.with_prompt(self.prompt)
+        """The task, asked as the settings say."""
+        return get(self.task) if self.prompt is None else get(self.task).with_prompt(self.prompt)
 
     def probed(self, layers: int) -> tuple[int, ...]:
         """Which of a decoder's `layers` are probed, ascending.
