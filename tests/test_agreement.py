@@ -21,6 +21,7 @@ from tuner.search.agreement import check_own, judged_by
 from tuner.search.run import search
 from tuner.search.settings import Settings
 from tuner.tasks.asr import TASK
+from tuner.tasks.known import get
 
 SILENT = Utterance("a", None, None, 1.0, b"")
 
@@ -115,3 +116,22 @@ def test_bare_audio_is_enough_for_a_search(tmp_path: Path, caplog: pytest.LogCap
 
     with pytest.raises(SearchError, match="metric: it has disagreement, now wer"):
         search(replace(settings, dataset="reference", limit=4), resume=outcome.run)
+
+
+@pytest.mark.parametrize(
+    ("task", "own", "said", "expected"),
+    [
+        ("asr", "two cups", "2 cup", (1, 2, 1)),
+        ("qa", "The red one.", "red one", (0, 1, 0)),
+        ("translation", "¡Dos tazas, por favor!", "dos vasos por favor", (1, 4, 1)),
+    ],
+)
+def test_every_task_can_be_judged_by_agreement(task: str, own: str, said: str, expected: tuple[float, ...]) -> None:
+    assert judged_by("agreement", get(task)).statistics(SILENT, said, own) == expected
+
+
+def test_translation_can_be_judged_by_chrf() -> None:
+    settings = Settings("reference", {"kv_cache": 0.7}, task="translation", metric="chrf")
+
+    assert settings.judged.metric.title == "chrF"
+    assert settings.policy_name == "reference-translation-chrf-kv-cache-0.70"

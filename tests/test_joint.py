@@ -112,6 +112,7 @@ def test_what_cannot_be_searched_for_together(settings: dict[str, str], error: t
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_joint_search_tells_of_each_task(tmp_path: Path) -> None:
     settings = Settings(
         model="reference",

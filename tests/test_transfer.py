@@ -93,6 +93,8 @@ def test_mistakes_are_named_in_one_line(
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_command_writes_everything_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,8 +107,7 @@ def test_the_command_writes_everything_and_goes_on_where_it_was(
         made.save(tmp_path / f"{name}.yaml")
     arguments = ["transfer", "--task", "asr,qa,translation", "--device", "cpu", "--runs", str(tmp_path / "runs")]
     arguments += ["--policy", str(tmp_path / "gentle.yaml"), "--policy", str(tmp_path / "harsh.yaml"), "--run", "there"]
-    for split in ("search", "test"):
-        arguments += ["--dataset", str(manifest(tmp_path, split, count=3, name=split))]
+    arguments += ["--dataset", str(manifest(tmp_path, count=3))]
     result = CliRunner().invoke(main, [*arguments, "--noise", "10"])
     assert result.exit_code == 0, result.output
 
@@ -114,7 +115,7 @@ def test_the_command_writes_everything_and_goes_on_where_it_was(
     assert {"config.yaml", "transfer.json", "transfer.md", "transfer.png"} <= {path.name for path in run.iterdir()}
     found = json.loads((run / "transfer.json").read_text(encoding="utf-8"))["cells"]
     whole = [cell for cell in found if cell["speaker"] is None]
-    assert len(whole) == 2 * 3 * 2 * 2, "policies, tasks, data sets, conditions"
+    assert len(whole) == 2 * 3 * 2, "policies, tasks, conditions"
     assert {cell["n"] for cell in whole if cell["task"] == "translation"} == {2}
     assert {cell["metric"] for cell in whole} == {"wer", "accuracy", "bleu"}
     assert all(math.isfinite(cell["change"]) for cell in whole)
