@@ -21,7 +21,10 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["--model", "reference"], "--model and --budget"),
         (["--model", "reference", "--budget", "much"], "expected a ratio such as 0.7"),
         (["--model", "reference", "--budget", "1.2"], "at most 1"),
-        (["--model", "reference", "--budget", "0.7", "--space", "duall"], "shipped: dual, input, ladder, triple"),
+        (
+            ["--model", "reference", "--budget", "0.7", "--space", "duall"],
+            "shipped: dual, input, ladder, methods, triple",
+        ),
         (["--model", "reference", "--budget", "0.7", "--split", "test"], "test split by its name"),
         (["--model", "reference", "--budget", "0.7", "--dataset", "./none.jsonl"], "none.jsonl"),
         (["--model", "reference", "--budget", "0.7", "--device", "abacus"], "try --device cpu"),

@@ -46,6 +46,16 @@ def test_inputs_hold_the_audio_at_the_rate_of_the_processor(family: str, tokens:
     assert lengths[0] - lengths[1] == tokens[0] - tokens[1], "the prompt around the audio is the same"
 
 
+def test_a_batch_may_hold_another_prompt_for_each_utterance(tmp_path: Path) -> None:
+    processor = FAMILIES["qwen2_audio"].processor()
+    both = [spoken(tmp_path, 1.0, 16_000), spoken(tmp_path, 2.0, 16_000)]
+    prompts = ["Which drink?", "Transcribe the speech."]
+    inputs = prepare(processor, both, prompts)
+
+    for one, prompt, ids, real in zip(both, prompts, inputs["input_ids"], inputs["attention_mask"].bool(), strict=True):
+        assert ids[real].tolist() == prepare(processor, [one], prompt)["input_ids"][0].tolist()
+
+
 def test_audio_that_would_be_cut_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"4.5: 4.5 s of audio, but the model hears only 4.0 s"):
         prepare(FAMILIES["qwen2_audio"].processor(), [spoken(tmp_path, 4.5, 8_000)], "Transcribe the speech.")

@@ -100,7 +100,7 @@ GOOD = {"path": "a.wav", "text": "x"}
         ([GOOD, GOOD], r"dev.jsonl:2: the id 'a.wav' is on line 1 too"),
         ([{**GOOD, "split": "x"}, {"path": "b.wav"}], r"dev.jsonl:2: has no split"),
         ([{**GOOD, "offset": 1.5}], r"dev.jsonl:1: has an offset"),
-        ([{"path": "a.wav", "words": "x"}], r"no text; .* keys text.*, got path, words; .*--metric agreement"),
+        ([{"path": "a.wav", "words": "x"}], r"no text; expected one of text.*, got path, words; .*--metric agreement"),
         ([""], r"holds no utterances"),
     ],
 )
@@ -142,7 +142,7 @@ def test_folder_without_texts(audio: Path) -> None:
         DataError, match=r"put one in a \.txt beside each file, such as a\.txt, or .*--metric agreement"
     ):
         load(str(audio))
-    assert len(load(str(audio), need_text=False)) == 2
+    assert len(load(str(audio), column=None)) == 2
 
 
 def test_the_shipped_data_are_a_manifest(audio: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,68 @@ def test_utterances_without_text_are_unusable_only_where_texts_are_needed(audio:
     assert [bad.reason for bad in load(path, max_bad=1).skipped] == ["no text"]
     with pytest.raises(DataError, match=r"(?s)--metric agreement.*b\.wav: no text"):
         load(path)
-    assert len(load(path, need_text=False)) == 2
+    assert len(load(path, column=None)) == 2
+
+
+QUESTION = {"path": "a.wav", "question": "Which drink?", "answer": "tea", "translation": "té"}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ({"answer": "tea"}, (None, ("tea",), (), None)),
+        ({"answers": ["tea", "a tea", " "]}, (None, ("tea", "a tea"), (), None)),
+        ({"answer": 21}, (None, ("21",), (), None)),
+        ({"answer": "B", "options": "one | two"}, (None, ("B",), ("one", "two"), None)),
+        ({"answer": "B", "choices": ["one", "two"]}, (None, ("B",), ("one", "two"), None)),
+        (QUESTION, ("Which drink?", ("tea",), (), "té")),
+        ({"answer": "tea", "target_text": "té"}, (None, ("tea",), (), "té")),
+    ],
+)
+def test_what_is_written_of_an_utterance(audio: Path, line: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    (one,) = load(manifest(audio, {"path": "a.wav", **line}), column="answers").utterances
+
+    assert (one.question, one.answers, one.choices, one.translation) == expected
+
+
+def test_a_table_holds_lists_too(audio: Path) -> None:
+    path = manifest(audio, "path,question,answer,choices", "a.wav,Which?,one,one|two words", name="dev.csv")
+    (one,) = load(path, column="answers").utterances
+
+    assert (one.question, one.answers, one.choices) == ("Which?", ("one",), ("one", "two words"))
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        (GOOD, "answers", r"dev.jsonl: has no answers; expected one of answer, answers, got path, text; add it, or"),
+        (GOOD, "translation", r"has no translation; expected one of translation, target_text, got path, text"),
+        ({**GOOD, "translation": 3}, "text", r"dev.jsonl:1: translation must be a string, got 3"),
+        ({**GOOD, "choices": [["a"]]}, "text", r"dev.jsonl:1: choices must be a string or a list of strings"),
+        ({**GOOD, "answer": True}, "answers", r"dev.jsonl:1: answer must be a string or a list of strings, got True"),
+        ({**GOOD, "translation": " "}, "translation", r"none of its 1 utterances has translation"),
+    ],
+)
+def test_a_task_is_refused_the_data_it_cannot_use(audio: Path, line: dict[str, Any], column: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        load(manifest(audio, line), column=column)
+
+
+def test_a_folder_has_texts_alone(audio: Path) -> None:
+    with pytest.raises(DataError, match="a folder of audio has no translation; give a manifest that has"):
+        load(str(audio), column="translation")
+
+
+def test_utterances_that_are_no_part_of_a_task_are_left_out_and_it_is_said(
+    audio: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = manifest(audio, GOOD, {"path": "b.wav", "text": "tea", "translation": "té"})
+    with caplog.at_level(logging.WARNING):
+        data = load(path, column="translation")
+
+    assert ([one.id for one in data.utterances], data.skipped) == (["b.wav"], ())
+    assert "1 utterances have no translation and are left out" in caplog.text
+    assert len(load(path)) == 2
 
 
 def test_many_bad_utterances_are_summed_up(audio: Path) -> None:
@@ -251,6 +312,7 @@ def hub(audio: Path) -> str:
             "sentence": texts,
             "id": ["7", "7"],
             "speaker_id": ["anna", None],
+            "answer": texts,
         }
         parquet(folder, f"{split}-00000-of-00001.parquet", columns)
     return str(folder)
@@ -263,6 +325,7 @@ def test_hub_data_set(hub: str) -> None:
         ("7", "one", "anna", 0.5),
         ("7#2", "two", None, 1.0),
     ]
+    assert [one.answers for one in load(hub, split="test", column="answers").utterances] == [("three",), ("four",)]
     assert data.utterances[1].samples().shape == (16_000,)
     assert len(load(hub, split="validation+test")) == 4
 
@@ -286,7 +349,7 @@ def test_hub_mistakes(hub: str, config: str | None, split: str | None, message: 
         (
             {"audio": [None], "words": ["x"]},
             "audio",
-            r"no text column; expected text, .*, got audio, words; .*--metric agreement",
+            r"no text; expected one of text, .*, got audio, words; .*--metric agreement",
         ),
         ({"sound": ["x.wav"], "text": ["x"]}, None, r"no audio column; its columns are sound, text"),
         ({"audio": [None], "text": ["x"]}, "audio", r"1 of 1 utterances cannot be used"),
@@ -306,7 +369,7 @@ def test_hub_audio_in_archives(audio: Path) -> None:
             archive.write(audio / name, name)
         lines = [json.dumps({"file_name": name, "text": name}) for name in ("a.wav", "b.wav")]
         archive.writestr("metadata.jsonl", "\n".join(lines))
-    found = read_hub(str(audio / "hub"), None, "validation", need_text=True)
+    found = read_hub(str(audio / "hub"), None, "validation", column="text")
 
     assert [(row.text, row.source) for row in found.rows] == [
         (name, (audio / name).read_bytes()) for name in ("a.wav", "b.wav")

@@ -56,5 +56,7 @@ def test_digest_follows_content_and_not_place(tmp_path: Path) -> None:
     moved = replace(one, source=path.read_bytes())
     louder = replace(one, source=tone(tmp_path / "b.wav", hertz=441))
     assert digest(one) == digest(moved)
-    assert len({digest(one), digest(louder), digest(replace(one, text="hi")), digest(replace(one, id="b"))}) == 4
+    others = [{"text": "hi"}, {"id": "b"}, {"answers": ("x",)}, {"choices": ("x",)}, {"translation": "x"}]
+    changed = [replace(one, **other) for other in others]  # type: ignore[arg-type]  # each fits its field
+    assert len({digest(one), digest(louder), *(digest(other) for other in changed)}) == 7
     assert len(digest(one)) == 16

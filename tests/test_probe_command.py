@@ -10,8 +10,10 @@ import yaml
 from click.testing import CliRunner
 
 from tuner.cli import main
+from tuner.errors import SearchError
+from tuner.search.settings import Settings
 
-SMALL = ["probe", "--model", "reference", "--limit", "4", "--device", "cpu", "--layers", "0,11"]
+SMALL = ["probe", "--model", "reference", "--limit", "4", "--device", "cpu", "--layers", "0,5"]
 
 
 @pytest.mark.parametrize(
@@ -21,7 +23,7 @@ SMALL = ["probe", "--model", "reference", "--limit", "4", "--device", "cpu", "--
         ([*SMALL, "--methods", "none"], "random-drop, uniform-drop, uniform-merge"),
         ([*SMALL, "--retentions", "half"], "expected a list such as 0.25,0.5"),
         ([*SMALL, "--retentions", "1.5"], "between 0 and 1"),
-        ([*SMALL, "--layers", "3,12"], "no layer 12; it has layers 0 to 11"),
+        ([*SMALL, "--layers", "3,99"], "no layer 99; it has layers 0 to"),
         (["--model", "reference", "--budget", "0.7", "--from-probe", "none"], "holds no probe.json"),
     ],
 )
@@ -35,8 +37,15 @@ def test_mistakes_are_named_in_one_line(
     assert "Traceback" not in result.output
 
 
+def test_a_probe_is_no_search_to_go_on_in() -> None:
+    with pytest.raises(SearchError, match="the run map is no search"):
+        Settings.resumed({"kind": "probe", "run": "map"}, {"trials": 5})
+
+
 @pytest.mark.slow
 def test_a_probe_writes_its_map_goes_on_where_it_was_and_narrows_a_search(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
     runs, run = str(tmp_path / "runs"), tmp_path / "runs" / "map"
     arguments = [*SMALL, "--methods", "uniform-merge", "--runs", runs, "--run", "map"]
     first = CliRunner().invoke(main, [*arguments, "--retentions", "0.5"])
@@ -46,7 +55,7 @@ def test_a_probe_writes_its_map_goes_on_where_it_was_and_narrows_a_search(tmp_pa
     assert {"config.yaml", "probe.json", "probe.md", "quality.png", "similarity.png", "retention.png"} <= written
     assert {"groups.png", "interventions.jsonl", "environment.json"} <= written
     lines = (run / "interventions.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["layer"] for line in lines] == [0, 11]
+    assert [json.loads(line)["layer"] for line in lines] == [0, 5]
 
     # Interrupted while the second line was written; asked for one retention more.
     (run / "interventions.jsonl").write_text(f"{lines[0]}\n{lines[1][:50]}", encoding="utf-8")
@@ -59,10 +68,16 @@ def test_a_probe_writes_its_map_goes_on_where_it_was_and_narrows_a_search(tmp_pa
     assert [(one["layer"], one["retention"]) for one in found["effects"]] == [
         (0, 0.25),
         (0, 0.5),
-        (11, 0.25),
-        (11, 0.5),
+        (5, 0.25),
+        (5, 0.5),
     ]
     assert all(one["kept"] < 0.65 for one in found["effects"])
+
+    logged = MlflowClient(f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    (kept,) = logged.search_runs([one.experiment_id for one in logged.search_experiments() if "probe" in one.name])
+    assert kept.info.status == "FINISHED"
+    assert {"quality", "L0/uniform-merge/0.25", "L5/similarity/word"} <= kept.data.metrics.keys()
+    assert {one.path for one in logged.list_artifacts(kept.info.run_id)} >= {"probe.json", "probe.md", "quality.png"}
 
     other = CliRunner().invoke(main, [*arguments, "--limit", "3"])
     assert "made for another data" in " ".join(other.output.split())

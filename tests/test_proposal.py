@@ -5,6 +5,7 @@ from __future__ import annotations
 import optuna
 import pytest
 
+from tuner.methods.known import METHODS
 from tuner.policy import Policy
 from tuner.search.context import Context
 from tuner.search.proposal import Proposals
@@ -17,9 +18,18 @@ BUDGET = 0.75
 
 @pytest.fixture(scope="module")
 def proposals(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
+    return _proposals("dual", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def over_methods(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
+    return _proposals("methods", tmp_path_factory)
+
+
+def _proposals(space: str, tmp_path_factory: pytest.TempPathFactory) -> Proposals:
     runs = tmp_path_factory.mktemp("runs")
     budget = {"prefill_flops": BUDGET}
-    settings = Settings("reference", budget, space="dual", limit=6, run="x", runs=runs, device="cpu")
+    settings = Settings("reference", budget, space=space, limit=6, run="x", runs=runs, device="cpu")
     return prepare(Context(settings, None, Watcher()))
 
 
@@ -48,3 +58,18 @@ def test_known_policies_stay_what_they_are(proposals: Proposals) -> None:
         trial = study.ask()
         assert proposals.draw(trial, policy).policy == policy
         assert trial.params == params
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+def test_the_last_site_spends_the_budget_by_any_method(over_methods: Proposals, method: str) -> None:
+    study = optuna.create_study()
+    gentle = {"method.0": "affinity", "threshold.0": 1.02, "window.0": 1, "ratio.0": 1.0}
+    study.enqueue_trial({**gentle, "layer.1": 3, "method.1": method, "window.1": 1})
+    policy = over_methods.draw(study.ask()).policy
+    (site,) = policy.sites
+    assert site.method == method
+    strength = over_methods.context.space.solved_by({"method.1": method}).partition(".")[0]
+    gentler = site.model_copy(update={strength: site.settings[strength] + 0.005})
+    assert bound(over_methods, policy.model_copy(update={"sites": (gentler,)})) > BUDGET
+    if method != "atome":  # one site of pairs can only halve, which is not enough here
+        assert bound(over_methods, policy) <= BUDGET

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tuner.data.utterances import Utterance
-from tuner.errors import TunerError
-from tuner.tasks.base import get
+from tuner.tasks.known import get
 
 
 def spoken(text: str | None) -> Utterance:
@@ -42,8 +41,3 @@ def test_longer_audio_may_have_a_longer_transcript() -> None:
 
     assert asr.max_new_tokens(0.0) > 0
     assert asr.max_new_tokens(10.0) >= 100
-
-
-def test_unknown_task() -> None:
-    with pytest.raises(TunerError, match=r"no task is called 'asrr'; there are: asr"):
-        get("asrr")

@@ -16,7 +16,7 @@ from tuner.bench.command import bench
 from tuner.compare.command import compare
 from tuner.doctor.command import doctor
 from tuner.errors import TunerError
-from tuner.options import PATH, budget_option, console, model_options, speech_options, start_logging
+from tuner.options import PATH, budget_option, console, model_options, speech_options, start_logging, task_options
 from tuner.probe.command import probe
 from tuner.search.command import print_outcome, select
 
@@ -49,14 +49,16 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="speech-token-tuner")
 @model_options
 @budget_option()
-@click.option("--task", default="asr", show_default=True, help="asr, qa or translation.")
+@task_options
 @click.option(
     "--metric",
     help="agreement: judge by the unmodified model's own answers, for audio without references; chrf: translation by "
     "chrF instead of BLEU.  [default: the task's]",
 )
 @speech_options
-@click.option("--space", default="triple", show_default=True, help="triple, dual, ladder, input, or a YAML file.")
+@click.option(
+    "--space", default="triple", show_default=True, help="triple, dual, ladder, input, methods, or a YAML file."
+)
 @click.option("--from-probe", help="Narrow the space by the redundancy map of a probe: its run's name or folder.")
 @click.option("--trials", default=50, show_default=True)
 @click.option("--timeout", type=float, help="Seconds after which no new trial starts.")
@@ -123,7 +125,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: str | None, tolerance: fl
 @main.command()
 @click.option("--policy", "policy_file", required=True, help="Policy file, or the name of a shipped policy.")
 @model_options
-@click.option("--task", default="asr", show_default=True)
+@task_options
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 def apply(
     policy_file: str,
@@ -134,20 +136,22 @@ def apply(
     trust_remote_code: bool,
     verbose: bool,
     task: str,
+    prompt: str | None,
     audio: tuple[Path, ...],
 ) -> None:
-    """Transcribes AUDIO files without and with a policy, side by side."""
+    """Asks the model about AUDIO files without and with a policy, side by side: transcribes them by default."""
     start_logging(verbose)
     from tuner import Policy, loading
     from tuner.evaluate.sidebyside import side_by_side
-    from tuner.tasks import base
+    from tuner.tasks.known import get
 
     policy = Policy.load(policy_file)
     loaded = loading.load(model or policy.model.id, device, dtype, attn_implementation, trust_remote_code)
-    for one in side_by_side(loaded, policy, base.get(task), audio):
+    asked = get(task) if prompt is None else get(task).with_prompt(prompt)
+    for one in side_by_side(loaded, policy, asked.for_model(loaded.speech.architecture), audio):
         table = Table(title=f"{one.audio}  ({one.seconds:.1f} s)", title_justify="left")
         table.add_column("")
-        table.add_column("transcript", ratio=1)
+        table.add_column("transcript" if asked.transcribes else "answer", ratio=1)
         table.add_column("audio tokens by layer")
         table.add_column("first token")
         table.add_row(

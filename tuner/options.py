@@ -29,6 +29,18 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def task_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that asks a model for something."""
+    for option in (
+        click.option(
+            "--task", default="asr", show_default=True, help="asr, qa, translation, or your own: my_task.py, a module."
+        ),
+        click.option("--prompt", help="Instruction instead of the task's; {question} stands for a written question."),
+    ):
+        command = option(command)
+    return command
+
+
 def budget_option(**more: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--budget`, which a command gets as a ratio by cost; `more` as for `click.option`."""
     return click.option(

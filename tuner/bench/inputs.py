@@ -14,13 +14,12 @@ import torch
 from tuner.bench.families import FRAMES, HEARING
 from tuner.bench.prefill import Inputs
 from tuner.data.audio import decode, resample
-from tuner.data.batches import prepare
 from tuner.data.folder import audio_files
 from tuner.data.sources import REFERENCE_MANIFEST
 from tuner.data.utterances import Utterance
 from tuner.errors import DataError
 from tuner.loading import LoadedModel
-from tuner.tasks import base
+from tuner.tasks.known import get
 
 Maker = Callable[[float, int], Inputs]
 """From seconds of audio and a batch size to a model's inputs; a DataError if the model cannot hear that much."""
@@ -39,13 +38,13 @@ def speech(loaded: LoadedModel, recording: Path | None = None) -> Maker:
     """
     files = audio_files(_RECORDINGS)[:_ENOUGH] if recording is None else [recording]
     samples = np.concatenate([resample(*decode(file), _RATE) for file in files])
-    task = base.get("asr")
+    task = get("asr").for_model(loaded.speech.architecture)
 
     def make(seconds: float, batch_size: int) -> Inputs:
         wanted = round(seconds * _RATE)
         whole = np.resize(samples, wanted * batch_size).reshape(batch_size, wanted)
         utterances = [Utterance(f"prompt {row}", None, None, seconds, _encoded(part)) for row, part in enumerate(whole)]
-        return loaded.on_device(prepare(loaded.processor, utterances, task.prompt, task.transcribes))
+        return loaded.on_device(task.prepare(loaded.processor, utterances))
 
     return make
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from tuner.options import PATH, console, list_of, model_options, speech_options, start_logging
+from tuner.options import PATH, console, list_of, model_options, speech_options, start_logging, task_options
 
 
 @click.command()
 @model_options
-@click.option("--task", default="asr", show_default=True)
+@task_options
 @click.option("--metric", help="Another metric than the task's own, as for a search.")
 @speech_options
 @click.option(

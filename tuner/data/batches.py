@@ -13,20 +13,26 @@ from tuner.errors import DataError
 
 
 def batches(utterances: Sequence[Utterance], batch_size: int) -> list[list[Utterance]]:
-    """Batches of similar lengths, the longest first: memory runs out at once or never."""
+    """Batches of similar lengths for one task each, the longest first: memory runs out at once or never."""
     if batch_size < 1:
         raise DataError(f"the batch size must be at least 1, got {batch_size}")
     ordered = sorted(utterances, key=lambda utterance: (-utterance.seconds, utterance.id))
-    return [ordered[start : start + batch_size] for start in range(0, len(ordered), batch_size)]
+    found = []
+    for task in dict.fromkeys(utterance.for_task for utterance in ordered):
+        alike = [utterance for utterance in ordered if utterance.for_task == task]
+        found += [alike[start : start + batch_size] for start in range(0, len(alike), batch_size)]
+    return sorted(found, key=lambda batch: -batch[0].seconds)
 
 
-def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transcribes: bool = False) -> BatchFeature:
+def prepare(
+    processor: Any, utterances: Sequence[Utterance], prompt: str | Sequence[str], transcribes: bool = False
+) -> BatchFeature:
     """Model inputs for one batch: a user turn of audio and prompt, through the processor's own interface.
 
     Args:
         processor: a transformers processor with a tokenizer and a feature extractor.
         utterances: one or more; their audio is decoded here.
-        prompt: the instruction that follows the audio.
+        prompt: the instruction that follows the audio; or one for each utterance.
         transcribes: the answer shall be the transcript; processors that know how to ask for one put their own prompt.
 
     Returns:
@@ -44,4 +50,5 @@ def prepare(processor: Any, utterances: Sequence[Utterance], prompt: str, transc
                 "give it shorter audio (max_seconds of a data set, --seconds of a benchmark)"
             )
     rate = extractor(processor).sampling_rate
-    return ask(processor, [utterance.samples(rate) for utterance in utterances], prompt, transcribes)
+    prompts = [prompt] * len(utterances) if isinstance(prompt, str) else list(prompt)
+    return ask(processor, [utterance.samples(rate) for utterance in utterances], prompts, transcribes)

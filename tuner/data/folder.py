@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuner.data.audio import SUFFIXES
-from tuner.data.rows import WITHOUT_TEXTS, Row, Rows, choose_split
+from tuner.data.rows import WITHOUT_REFERENCES, Row, Rows, choose_split
 from tuner.errors import DataError
 
 
@@ -14,12 +14,14 @@ def audio_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
-def read_folder(folder: Path, split: str | None, need_text: bool) -> Rows:
+def read_folder(folder: Path, split: str | None, column: str | None) -> Rows:
     """Read a folder; a split is a sub-folder of that name, and without one everything below the folder is read.
 
     Raises:
-        DataError: no such split, no audio file, or no text file although texts are needed.
+        DataError: no such split, no audio file, no text file although texts are needed, or anything else is needed.
     """
+    if column not in (None, "text"):
+        raise DataError(f"{folder}: a folder of audio has no {column}; give a manifest that has, {WITHOUT_REFERENCES}")
     if split is not None:
         choose_split(split, {path.name for path in folder.iterdir() if path.is_dir()}, f"{folder} (by sub-folders)")
     root = folder / split if split else folder
@@ -29,9 +31,11 @@ def read_folder(folder: Path, split: str | None, need_text: bool) -> Rows:
     rows = [
         Row(id=file.relative_to(folder).as_posix(), source=file, text=_text_of(file), speaker=None) for file in files
     ]
-    if need_text and all(row.text is None for row in rows):
+    if column is not None and all(row.text is None for row in rows):
         beside = f"{files[0].stem}.txt"
-        raise DataError(f"{root}: has no texts; put one in a .txt beside each file, such as {beside}, {WITHOUT_TEXTS}")
+        raise DataError(
+            f"{root}: has no texts; put one in a .txt beside each file, such as {beside}, {WITHOUT_REFERENCES}"
+        )
     return Rows(split or folder.resolve().name, iter(rows))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import datasets
 from datasets.utils.file_utils import xopen
 
-from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, WITHOUT_TEXTS, Row, Rows, choose_split, first_key
+from tuner.data.rows import SPEAKER_KEYS, Row, Rows, check_column, choose_split, first_key, written
 from tuner.errors import DataError
 
 ID_KEYS = ("id", "utterance_id", "segment_id")
@@ -27,10 +27,11 @@ class _EncodedAudio(datasets.Audio):  # type: ignore[misc]
         return {"path": value, "bytes": None} if isinstance(value, str) else value
 
 
-def read_hub(dataset: str, config: str | None, split: str | None, need_text: bool) -> Rows:
+def read_hub(dataset: str, config: str | None, split: str | None, column: str | None) -> Rows:
     """Read a split, streamed: only the files of this split are fetched, and each row as it is asked for.
 
-    The audio column is found by its type, the texts' and speakers' by their usual names.
+    The audio column is found by its type, the speakers' and what is written of the speech by their usual names, which
+    are those of manifests.
 
     Raises:
         DataError: the data set cannot be opened, or has no such split or no such column.
@@ -50,16 +51,13 @@ def read_hub(dataset: str, config: str | None, split: str | None, need_text: boo
     audio = [name for name in columns if isinstance(table.features[name], datasets.Audio)]
     if not audio:
         raise DataError(f"{where}: has no audio column; its columns are {', '.join(columns) or 'unknown'}")
-    text = first_key(TEXT_KEYS, columns)
-    if need_text and text is None:
-        expected, got = ", ".join(TEXT_KEYS), ", ".join(columns)
-        raise DataError(f"{where}: has no text column; expected {expected}, got {got}; add one, {WITHOUT_TEXTS}")
+    check_column(column, columns, where)
     audio_column = "audio" if "audio" in audio else audio[0]
     table = table.cast_column(audio_column, _EncodedAudio())
-    return Rows(split or names[0], _rows(table, audio_column, text, first_key(SPEAKER_KEYS, columns), where))
+    return Rows(split or names[0], _rows(table, audio_column, first_key(SPEAKER_KEYS, columns), where))
 
 
-def _rows(table: Any, audio: str, text: str | None, speaker: str | None, where: str) -> Iterator[Row]:
+def _rows(table: Any, audio: str, speaker: str | None, where: str) -> Iterator[Row]:
     seen: dict[str, int] = {}
     id_key = first_key(ID_KEYS, table.features)
     for index, values in enumerate(_fetched(table, where)):
@@ -72,8 +70,8 @@ def _rows(table: Any, audio: str, text: str | None, speaker: str | None, where: 
         yield Row(
             id=identity,
             source=_source(stored.get("bytes"), stored.get("path"), f"{where}, row {index}"),
-            text=values[text] if text else None,
             speaker=None if who is None else str(who),
+            **written(values, f"{where}, row {index}"),
         )
 
 

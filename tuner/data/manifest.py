@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tuner.data.rows import SPEAKER_KEYS, TEXT_KEYS, WITHOUT_TEXTS, Row, Rows, choose_split, first_key
+from tuner.data.rows import SPEAKER_KEYS, Row, Rows, check_column, choose_split, first_key, written
 from tuner.data.words import words_of
 from tuner.errors import DataError
 
@@ -16,16 +16,18 @@ AUDIO_KEYS = ("audio", "path", "audio_filepath", "file")
 SUFFIXES = frozenset({".jsonl", ".csv"})
 
 
-def read_manifest(path: Path, split: str | None, need_text: bool) -> Rows:
+def read_manifest(path: Path, split: str | None, column: str | None) -> Rows:
     """Read a manifest's rows of one split.
 
     Keys: the audio (``audio``, ``path``, ``audio_filepath`` or ``file``; ``~`` is expanded, a relative path starts at
     the manifest's folder) and, where known, ``text`` (``sentence``, ``transcript``, ``transcription``), ``speaker`` (or
     ``speaker_id``, ``client_id``, ``voice``), ``id`` (else the path as written), ``split`` and, in JSON, ``words`` (a
-    list of ``[word, start, end]`` in seconds). Others are ignored.
+    list of ``[word, start, end]`` in seconds). Questions have ``answer`` (or ``answers``, all of them right),
+    ``question`` where it is not the speech that asks it, and ``choices`` (``options``); translations have
+    ``translation`` (``target_text``). Others are ignored.
 
     Raises:
-        DataError: no such file, a bad line (named by its number), no text key although texts are needed, a split that
+        DataError: no such file, a bad line (named by its number), no key for the column that is needed, a split that
             is not there, or an id that is there twice.
     """
     if not path.is_file():
@@ -37,9 +39,7 @@ def read_manifest(path: Path, split: str | None, need_text: bool) -> Rows:
     if not lines:
         raise DataError(f"{path}: holds no utterances")
     lines, split = _of_split(lines, split, path)
-    if need_text and not any(first_key(TEXT_KEYS, values) for _, values in lines):
-        expected, got = ", ".join(TEXT_KEYS), ", ".join(lines[0][1])
-        raise DataError(f"{path}: has no text; expected one of the keys {expected}, got {got}; add it, {WITHOUT_TEXTS}")
+    check_column(column, list(dict.fromkeys(key for _, values in lines for key in values)), str(path))
     rows: dict[str, tuple[int, Row]] = {}
     for number, values in lines:
         row = _row(values, path, number)
@@ -96,18 +96,15 @@ def _row(values: dict[str, Any], path: Path, number: int) -> Row:
     if audio_key is None:
         raise DataError(f"{where}: has no audio; expected the key {' or '.join(AUDIO_KEYS)}, got {', '.join(values)}")
     audio = values[audio_key]
-    text_key, speaker_key = first_key(TEXT_KEYS, values), first_key(SPEAKER_KEYS, values)
-    text = values[text_key] if text_key else None
+    speaker_key = first_key(SPEAKER_KEYS, values)
     if not isinstance(audio, str) or not audio:
         raise DataError(f"{where}: {audio_key} must be the path of an audio file, got {audio!r}")
-    if text is not None and not isinstance(text, str):
-        raise DataError(f"{where}: {text_key} must be a string, got {text!r}")
     if values.get("offset") not in (None, 0, "0", "0.0"):
         raise DataError(f"{where}: has an offset into a longer file; cut the audio into one file an utterance")
     return Row(
         id=str(values.get("id", audio)),
         source=path.parent / Path(audio).expanduser(),
-        text=text,
         speaker=str(values[speaker_key]) if speaker_key else None,
         words=words_of(values["words"], where) if isinstance(values.get("words"), list) else None,
+        **written(values, where),
     )

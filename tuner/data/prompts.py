@@ -36,15 +36,15 @@ def window_seconds(processor: Any) -> float | None:
     return float(samples) / float(features.sampling_rate)
 
 
-def ask(processor: Any, clips: Sequence[Samples], prompt: str, transcribes: bool) -> BatchFeature:
+def ask(processor: Any, clips: Sequence[Samples], prompts: Sequence[str], transcribes: bool) -> BatchFeature:
     """Model inputs for one question about each clip.
 
-    A processor that knows how its model is asked for a transcript is left to do so, `prompt` is for all others.
+    A processor that knows how its model is asked for a transcript is left to do so, `prompts` are for all others.
 
     Args:
         processor: a transformers processor.
         clips: mono samples ``[n]`` at the rate of the processor's feature extractor.
-        prompt: the instruction that follows the audio.
+        prompts: the instruction that follows each clip.
         transcribes: whether the answer shall be the transcript.
 
     Raises:
@@ -53,14 +53,14 @@ def ask(processor: Any, clips: Sequence[Samples], prompt: str, transcribes: bool
     if transcribes and hasattr(processor, "apply_transcription_request"):
         return _request(processor, clips)
     if "audio" not in inspect.signature(processor.__call__).parameters:
-        return _conversation(processor, clips, prompt)
-    text = _rendered(processor, prompt)
+        return _conversation(processor, clips, prompts)
+    texts = [_rendered(processor, prompt) for prompt in prompts]
     begin = processor.tokenizer.bos_token
     # A template that writes the beginning of the text leaves none for the tokenizer to add.
-    written = begin is not None and text.startswith(begin)
+    written = begin is not None and texts[0].startswith(begin)
     options = _padded({"add_special_tokens": False} if written else {})
     rate = extractor(processor).sampling_rate
-    return processor(text=[text] * len(clips), audio=list(clips), sampling_rate=rate, **options)
+    return processor(text=texts, audio=list(clips), sampling_rate=rate, **options)
 
 
 def decode(processor: Any, ids: Sequence[Sequence[int]], transcribes: bool) -> list[str]:
@@ -89,10 +89,10 @@ def _request(processor: Any, clips: Sequence[Samples]) -> BatchFeature:
     return request(audio=list(clips), sampling_rate=rate, format="wav", model_id="any", padding_side="left")
 
 
-def _conversation(processor: Any, clips: Sequence[Samples], prompt: str) -> BatchFeature:
+def _conversation(processor: Any, clips: Sequence[Samples], prompts: Sequence[str]) -> BatchFeature:
     """For processors whose tokenizer reads the audio of a conversation itself: a clip travels as a file in base64."""
     turns = []
-    for clip in clips:
+    for clip, prompt in zip(clips, prompts, strict=True):
         file = io.BytesIO()
         soundfile.write(file, clip, extractor(processor).sampling_rate, format="WAV")
         audio = {"type": "audio", "base64": base64.b64encode(file.getvalue()).decode()}

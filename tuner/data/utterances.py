@@ -26,6 +26,7 @@ class Utterance:
         choices: what to choose the answer from; an answer is one of them, or its letter.
         translation: of what is said.
         words: when each word is spoken, None where nobody aligned them.
+        for_task: the name of the task that it is for, where there are several; else empty.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Utterance:
     choices: tuple[str, ...] = ()
     translation: str | None = None
     words: tuple[Word, ...] | None = None
+    for_task: str = ""
 
     def samples(self, rate: int = 16_000) -> Samples:
         """Decode now: mono float32 samples ``[n]`` at ``rate`` Hz, nothing is kept.
@@ -70,11 +72,13 @@ class UtteranceSet:
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits that change with any id, text or byte of audio, and not with where the files lie."""
+        """16 hex digits that change with any id, word written of it or byte of audio, and not with where files lie."""
         total = hashlib.blake2b(digest_size=8)
         for utterance in self.utterances:
             source = utterance.source
             audio = source if isinstance(source, bytes) else source.read_bytes()
-            total.update(repr((utterance.id, utterance.text)).encode())
+            others = (utterance.question, utterance.answers, utterance.choices, utterance.translation)
+            known = {place: value for place, value in enumerate(others) if value}
+            total.update(repr((utterance.id, utterance.text, *known.items())).encode())
             total.update(hashlib.blake2b(audio).digest())
         return total.hexdigest()

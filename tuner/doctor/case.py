@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tuner.data.batches import prepare
 from tuner.data.utterances import Utterance
 from tuner.doctor.reference import Inputs, Reference, reference
 from tuner.doctor.running import apart, entering_decoder
@@ -19,7 +18,7 @@ from tuner.loading import LoadedModel
 from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
 from tuner.runtime.models import SpeechModel
-from tuner.tasks import base
+from tuner.tasks.known import get
 
 NEW_TOKENS = 4
 ENCODER = 1e-5  # differences in what enters the decoder that are rounding
@@ -68,10 +67,10 @@ class Speech:
     @classmethod
     def of(cls, loaded: LoadedModel, utterances: Sequence[Utterance], task: str = "asr") -> Speech:
         """Prepares the utterances through the model's own processor, as the task asks for them."""
-        asked = base.get(task)
+        asked = get(task).for_model(loaded.speech.architecture)
 
         def prepared(some: Sequence[Utterance]) -> dict[str, Any]:
-            return loaded.on_device(prepare(loaded.processor, some, asked.prompt, asked.transcribes))
+            return loaded.on_device(asked.prepare(loaded.processor, some))
 
         alone = tuple(prepared([one]) for one in utterances)
         unsaid = {loaded.speech.audio_token_id, *ends_of(loaded.model)}

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 
 from tuner.data.batches import batches
-from tuner.data.prompts import decode
-from tuner.data.utterances import Utterance
 from tuner.errors import ModelError, PolicyError
 from tuner.evaluate.answers import ends_of, greedily, until_end
 from tuner.evaluate.begun import Begun
@@ -131,8 +129,9 @@ class Drafted:
             plain = self._plain.evaluate(look.policy, rules=look.rules)
             return replace(plain, records=tuple(replace(one, nats=known[one.id].nats) for one in plain.records))
         answers, ties = self._completed(look, self._passes.heard)
-        texts = decode(self._loaded.processor, list(answers.values()), self._plain.task.transcribes)
-        said = dict(zip(answers, texts, strict=True))
+        spoken = self._plain.data.utterances
+        texts = self._plain.task.decode(self._loaded.processor, spoken, [answers[one.id] for one in spoken])
+        said = {one.id: text for one, text in zip(spoken, texts, strict=True)}
         records = tuple(
             self._plain.scored(
                 one,
@@ -141,7 +140,7 @@ class Drafted:
                 (known[one.id].tokens, known[one.id].audio_tokens),
                 known[one.id].nats,
             )
-            for one in self._plain.data.utterances
+            for one in spoken
         )
         seconds = look.evaluation.wall_seconds + time.perf_counter() - began
         return replace(
@@ -187,9 +186,7 @@ class Drafted:
         """Every utterance's answer, decoded from where it differs from the draft on; and how many ties were met."""
         answers = {name: list(verdict.said) for name, verdict in look.verdicts.items()}
         ends, ties = set(ends_of(self._loaded.model)), 0
-
-        def limit(one: Utterance) -> int:
-            return self._plain.task.max_new_tokens(one.seconds)
+        limit = self._plain.task.limit
 
         def step(batch: Batch) -> None:
             nonlocal ties

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 
 from tuner.costs.counted import encoder_flops
-from tuner.data.batches import batches, prepare
-from tuner.data.prompts import decode
+from tuner.data.batches import batches
 from tuner.data.utterances import Utterance, UtteranceSet
 from tuner.errors import ModelError
 from tuner.evaluate.answers import ends_of, greedily, until_end
@@ -78,7 +77,7 @@ class Evaluator:
         """The model inputs of a batch, on the device."""
         key = ids_of(batch)
         if key not in self._inputs:
-            self._inputs[key] = dict(prepare(self.loaded.processor, batch, self.task.prompt, self.task.transcribes))
+            self._inputs[key] = dict(self.task.prepare(self.loaded.processor, batch))
         return self.loaded.on_device(self._inputs[key])
 
     def encoding(self, batch: Batch) -> AbstractContextManager[None]:
@@ -163,12 +162,12 @@ class Evaluator:
         return Evaluation(policy.hash, self.data.split, ordered, time.perf_counter() - began, metric=self.task.metric)
 
     def _generate(self, batch: Batch, inputs: Inputs, handle: Handle) -> list[UtteranceRecord]:
-        limits = [self.task.max_new_tokens(utterance.seconds) for utterance in batch]
+        limits = [self.task.limit(utterance) for utterance in batch]
         output = self.loaded.model.generate(**inputs, generation_config=greedily(self.loaded.model, max(limits)))
         answers = output[:, inputs["input_ids"].shape[1] :].tolist()
         ends = set(ends_of(self.loaded.model))
         cut = [until_end(answer, ends, limit) for answer, limit in zip(answers, limits, strict=True)]
-        texts = decode(self.loaded.processor, cut, self.task.transcribes)
+        texts = self.task.decode(self.loaded.processor, batch, cut)
         lengths = self.lengths(handle.lengths)
         return [self.scored(*row) for row in zip(batch, texts, cut, lengths, strict=True)]
 

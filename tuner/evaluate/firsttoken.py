@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from tuner.costs.measure import seconds
-from tuner.data.batches import prepare
 from tuner.data.utterances import Utterance
 from tuner.loading import LoadedModel
 from tuner.policy import Policy
@@ -17,7 +16,7 @@ from tuner.tasks.base import Task
 
 def inputs_of(loaded: LoadedModel, utterance: Utterance, task: Task) -> dict[str, Any]:
     """One utterance's model inputs on the model's device."""
-    return loaded.on_device(prepare(loaded.processor, [utterance], task.prompt, task.transcribes))
+    return loaded.on_device(task.prepare(loaded.processor, [utterance]))
 
 
 def first_token(loaded: LoadedModel, policy: Policy, inputs: dict[str, Any]) -> float:

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from tuner.options import PATH, console, list_of, model_options, start_logging
+from tuner.options import PATH, console, list_of, model_options, start_logging, task_options
 
 
 @click.command()
 @model_options
-@click.option("--task", default="asr", show_default=True)
+@task_options
 @click.option("--dataset", help="reference, a .jsonl/.csv manifest, a folder of audio, or a Hub id.")
 @click.option("--dataset-config", help="Config of a Hub data set.")
 @click.option("--split", help="Which split to probe on.  [default: search, of the reference data]")
@@ -61,7 +61,10 @@ def probe(verbose: bool, tolerance: float, **options: Any) -> None:
     command = shlex.join(["tune", *sys.argv[1:]])
     settings = Settings(**options, tolerance=tolerance / 100, command=command)
     with ProgressWatcher(console, cost="", metric=settings.judged.metric) as watcher:
-        found, folder = run.probe(settings, watcher)
+        try:
+            found, folder = run.probe(settings, watcher)
+        except KeyboardInterrupt as error:
+            raise click.ClickException("interrupted; go on with --run and the name of this run's folder") from error
     console.print(tables.terminal(found))
     for sentence in (tables.baseline(found), *found.verdict):
         console.print(sentence, highlight=False, markup=False)

@@ -81,7 +81,7 @@ def draw_curves(found: RedundancyMap) -> Figure:
 
 def draw_maps(found: RedundancyMap) -> Figure:
     """Groups of single utterances over time and depth; lines are the borders of words, or of windows."""
-    figure = blank(11.0, 0.6 + 2.4 * len(found.maps))
+    figure = blank(11.0, 0.6 + 2.6 * len(found.maps))
     for axes, one in zip(figure.subplots(len(found.maps), 1, squeeze=False)[:, 0], found.maps, strict=True):
         pixels = [_coloured(groups) for groups in one.groups]
         edge = len(one.groups) - 0.5
@@ -94,7 +94,7 @@ def draw_maps(found: RedundancyMap) -> Figure:
                 axes.text(middle, edge, word.word, fontsize=7, ha="center", va="bottom", rotation=30, parse_math=False)
         axes.set_ylabel("Decoder layer")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.set_title(f"{one.id}, {one.seconds:.1f} s", fontsize=9, loc="right", pad=18, parse_math=False)
+        axes.set_title(f"{one.id}, {one.seconds:.1f} s", fontsize=9, loc="left", pad=26, parse_math=False)
     axes.set_xlabel("Seconds")
     grouped = f"groups at similarity ≥ {found.maps[0].threshold:g}, grey: alone, lines: borders of words or windows"
     figure.suptitle(f"{_title(found)}: {grouped}", fontsize=11, x=0.01, ha="left", parse_math=False)

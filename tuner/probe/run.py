@@ -34,6 +34,7 @@ def probe(settings: Settings, watcher: Watcher | None = None) -> tuple[Redundanc
         TunerError: anything the user can put right.
     """
     subject, watcher = Subject.of(settings), watcher or Watcher()
+    watcher.say(f"run  {subject.folder.path}")
     watcher.say(_words(subject))
     baseline = _baseline(subject, watcher)
     watcher.stage("similarities", 2 * len(subject.data))

@@ -9,14 +9,12 @@ from typing import Any
 
 from tuner.errors import TunerError
 from tuner.probe.oracle import METHODS
-from tuner.tasks import base
 from tuner.tasks.base import Task
+from tuner.tasks.joint import Joint
+from tuner.tasks.known import get
 
 RETENTIONS = (0.25, 0.5, 0.75)
-EVERY, MANY = (
-    5,
-    16,
-)  # the published step, for decoders of more layers than this; shallower ones are probed layer by layer
+EVERY, MANY = 5, 16  # the published step, for decoders of more layers than that; others are probed layer by layer
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,7 @@ class Settings:
 
     model: str
     task: str = "asr"
+    prompt: str | None = None  # the task's own, or the one that the model's family documents
     dataset: str | None = None
     dataset_config: str | None = None
     split: str | None = None
@@ -47,7 +46,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
-        _ = self.judged
+        if isinstance(self.judged, Joint):
+            raise TunerError(f"task {self.task}: redundancy depends on the task; probe each by itself")
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise TunerError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
         if not self.methods or not self.retentions:
@@ -61,8 +61,8 @@ class Settings:
 
     @property
     def judged(self) -> Task:
-        """The task, with its metric."""
-        return base.get(self.task)
+        """The task, asked as the settings say."""
+        return get(self.task) if self.prompt is None else get(self.task).with_prompt(self.prompt)
 
     def probed(self, layers: int) -> tuple[int, ...]:
         """Which of a decoder's `layers` are probed, ascending.
@@ -77,7 +77,7 @@ class Settings:
 
     def run_name(self, model: str) -> str:
         """The run's name: as given, else model, task and time."""
-        return self.run or f"{model}-{self.task}-probe-{time.strftime('%Y%m%d-%H%M%S')}"
+        return self.run or f"{model}-{self.judged.name}-probe-{time.strftime('%Y%m%d-%H%M%S')}"
 
     def to_plain(self) -> dict[str, Any]:
         """For YAML and MLflow: strings, numbers, lists, None."""

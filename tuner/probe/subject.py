@@ -45,7 +45,8 @@ class Subject:
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
         settings.probed(loaded.speech.num_layers)
-        task, data = settings.judged, _speech(settings, loaded)
+        task = settings.judged.for_model(loaded.speech.architecture)
+        data = _speech(settings, loaded, task)
         identity = Policy.for_model(loaded.model, (), model_id=loaded.id, task=task.name)
         words = repr([one.words for one in data.utterances])
         facts = {
@@ -53,6 +54,7 @@ class Subject:
             "data": data.digest,
             "words": hashlib.blake2b(words.encode(), digest_size=8).hexdigest(),
             "task": task.name,
+            "prompt": task.prompt,
         }
         folder = _folder(settings, loaded.short_name, facts)
         evaluator = Evaluator(loaded, task, data, settings.batch_size, encode_once=True)
@@ -68,7 +70,7 @@ class Subject:
         return self.identity.model_copy(update={"sites": (MergeSite(layer=layer, threshold=1.0),)})
 
 
-def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
+def _speech(settings: Settings, loaded: LoadedModel, task: Task) -> UtteranceSet:
     """The split that is named; of the reference model's own data set, its default, the one for searching."""
     dataset = settings.dataset or ("reference" if settings.model == "reference" else None)
     if dataset is None:
@@ -78,6 +80,7 @@ def _speech(settings: Settings, loaded: LoadedModel) -> UtteranceSet:
         config=settings.dataset_config,
         split=settings.split or ("search" if dataset == "reference" else None),
         max_bad=settings.max_bad,
+        column=task.column,
         limit=settings.limit,
         max_seconds=window_seconds(loaded.processor),
     )

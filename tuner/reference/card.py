@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from tuner.reference import grammar, invented, voices
-from tuner.reference.measure import Measure
+from tuner.reference import grammar, invented, lessons, voices
+from tuner.reference.measure import Measure, Slots
 
 if TYPE_CHECKING:
     from tuner.reference.train import Recipe
@@ -21,7 +21,8 @@ TEXT = """# Reference speech LLM
 
 A genuine `Qwen2AudioForConditionalGeneration` of {parameters:.2f} M parameters, trained from nothing by
 `python -m tuner.reference.train`, so that the project can be tried and tested without a download. It hears up to
-{window} s of English in a small world ({words} words) and writes it down; it is no use for anything else.
+{window} s of English in a small world ({words} words) and writes it down, answers a question about it, or says it in
+Spanish; it is no use for anything else.
 
 | | |
 |---|---|
@@ -29,7 +30,7 @@ A genuine `Qwen2AudioForConditionalGeneration` of {parameters:.2f} M parameters,
 | decoder | {decoder} |
 | audio tokens | 25 a second |
 | weights | bfloat16 |
-| prompt | `Transcribe the speech.` |
+| prompts | `{transcribe}` `{translate}` or a question, such as `Which size?` |
 
 ## Data
 {hours:.1f} h of speech synthesized by espeak-ng and flite from a written grammar ({kinds}), {train} speakers
@@ -37,18 +38,31 @@ A genuine `Qwen2AudioForConditionalGeneration` of {parameters:.2f} M parameters,
 microphone, room, echo, noise and SpecAugment. {human}
 None of the sentences and none of the speakers of the shipped validation splits was heard in training.
 
+The three tasks share the speech. Questions ask for the slots of an order, the one word of a kind ("Which city?"), how
+many there are of a kind, which of three words was said, how many digits, and sums of digits. The Spanish follows from
+the grammar, sentence by sentence; loose words are translated one by one (`tuner/reference/spanish.py`, `questions.py`).
+
 ## Recipe
-{recipe}. Muon for matrices, AdamW for the rest; {easy_steps} CTC steps on short clean clips, then CTC on everything,
-then encoder and decoder together (cross-entropy + {ctc_weight} CTC). Trained on {device} with torch {torch} and
-transformers {transformers}, {date}.
+{recipe}. Muon for matrices, AdamW for the rest; {course} Every clip is read once; a transcript, {questions} answers
+and a translation are learnt from that reading. Trained on {device} with torch {torch} and transformers {transformers},
+{date}.
 
-## Word error rate
-Greedy decoding in float32. *Words* counts plain words; *as tuned* applies Whisper's English normaliser first, which
-joins a spoken string of digits into a single word.
+## Quality
+Greedy decoding in float32. *WER, words* counts plain words; *as tuned* applies Whisper's English normaliser first,
+which joins a spoken string of digits into a single word. *Accuracy* is that of the manifest's questions.
 
-| set | utterances | WER, words | WER, as tuned |
-|---|---|---|---|
+| set | utterances | WER, words | WER, as tuned | accuracy | BLEU | chrF |
+|---|---|---|---|---|---|---|
 {measures}
+{understood}"""
+TAUGHT = (
+    "{easy_steps} CTC steps on short clean clips, then CTC on everything, then encoder and decoder together "
+    "(cross-entropy + {ctc_weight} CTC)."
+)
+TAKEN_OVER = "begun from a checkpoint that transcribed, whose encoder stayed as it was."
+UNDERSTOOD = """
+Of {n} human coffee orders (`dev`), {each:.1%} of the slots (size, roast, drink) are right, and {every:.1%} of the
+orders have all three right.
 """
 HUMAN = (
     "Beside it human speech, none of which is shipped: 399 coffee orders (Picovoice speech-to-intent benchmark, "
@@ -56,8 +70,10 @@ HUMAN = (
 )
 
 
-def write(folder: Path, recipe: Recipe, hours: float, human: bool, measures: Sequence[Measure]) -> None:
-    """Writes `README.md` into the checkpoint folder."""
+def write(
+    folder: Path, recipe: Recipe, hours: float, taken_over: bool, measures: Sequence[Measure], slots: Slots | None
+) -> None:
+    """Writes `README.md` into the checkpoint folder; `slots` are there where human speech was."""
     config = transformers.AutoConfig.from_pretrained(folder)
     model = transformers.Qwen2AudioForConditionalGeneration.from_pretrained(folder)
     audio, text = config.audio_config, config.text_config
@@ -74,16 +90,23 @@ def write(folder: Path, recipe: Recipe, hours: float, human: bool, measures: Seq
             train=len(voices.VARIANTS["train"]) + len(voices.FLITE) + invented.COUNT,
             invented=invented.COUNT,
             accents=len(set(voices.ACCENTS)),
-            human=HUMAN if human else "No human speech was used.",
+            human=HUMAN if slots else "No human speech was used.",
+            transcribe=lessons.TRANSCRIBE,
+            translate=lessons.TRANSLATE,
+            questions=lessons.QUESTIONS,
             recipe=", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(recipe).items()),
-            easy_steps=recipe.easy_steps,
-            ctc_weight=recipe.ctc_weight,
+            course=TAKEN_OVER if taken_over else TAUGHT.format(**asdict(recipe)),
             device="a GPU" if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} cores)",
             torch=torch.__version__,
             transformers=transformers.__version__,
             date=time.strftime("%Y-%m-%d"),
-            measures="\n".join(
-                f"| {one.name} | {one.n} | {one.words:.1%} | {one.normalized:.1%} |" for one in measures
-            ),
+            measures="\n".join(map(_row, measures)),
+            understood=UNDERSTOOD.format(**asdict(slots)) if slots else "",
         )
     )
+
+
+def _row(one: Measure) -> str:
+    accuracy = "-" if one.accuracy is None else f"{one.accuracy:.1%}"
+    scores = ["-" if score is None else f"{100 * score:.1f}" for score in (one.bleu, one.chrf)]
+    return f"| {one.name} | {one.n} | {one.words:.1%} | {one.normalized:.1%} | {accuracy} | {' | '.join(scores)} |"

@@ -19,12 +19,23 @@ from numpy.typing import NDArray
 from tuner.reference.corpus import WINDOW, Clip
 
 RATE = 16_000
+LABELS = {"size": "size", "roast": "roast", "drink": "coffeeDrink"}  # the slots as the recordings' labels call them
 
 
 def orders(folder: Path, split: str) -> list[Clip]:
     """The spoken coffee orders of `split` (train or dev) that have a transcript."""
-    rows = [row for row in _rows(folder) if row["corpus"] == "commands" and row["split"] == split and row["text"]]
-    return [Clip(row["text"], _samples(folder, row), "real order") for row in rows if row["seconds"] < WINDOW]
+    return [clip for clip, _ in labelled_orders(folder, split) if clip.text]
+
+
+def labelled_orders(folder: Path, split: str) -> list[tuple[Clip, dict[str, str]]]:
+    """All spoken coffee orders of `split`, transcribed ("" where not) or not, with what people noted of them: each of
+    `questions.SLOTS` that is in it."""
+    found = []
+    for row in _rows(folder):
+        if row["corpus"] == "commands" and row["split"] == split and row["seconds"] < WINDOW:
+            slots = {name: row["slots"][label] for name, label in LABELS.items() if label in row["slots"]}
+            found.append((Clip(row["text"] or "", _samples(folder, row), "real order"), slots))
+    return found
 
 
 class DigitStrings:

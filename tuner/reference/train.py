@@ -179,7 +179,7 @@ def main(work: Path, speech: Path | None, out: Path, start_from: Path | None, **
             training.export(work / "weights")
     training.export(out)
     log.info("measuring")
-    card.write(out, recipe, hours, speech is not None, measure.measure(out, speech))
+    card.write(out, recipe, hours, start_from is not None, *measure.measure(out, speech))
 
 
 if __name__ == "__main__":

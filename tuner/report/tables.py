@@ -6,7 +6,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich import box
@@ -16,7 +16,8 @@ from rich.text import Text
 from tuner.report import facts, markup
 from tuner.report.facts import NOTHING
 from tuner.search.outcome import Judgement, Outcome
-from tuner.tasks.metric import CLAMPED, DISAGREEMENT
+from tuner.tasks.joint import Worst
+from tuner.tasks.metric import CLAMPED, DISAGREEMENT, named
 from tuner.tracking import printable
 
 COSTS = ("prefill_flops", "prefill_flops_audio", "kv_cache", "end_to_end_flops")
@@ -27,6 +28,10 @@ _NOTE = (
 )
 _CLAMPED = (
     " The clamped rate counts no more errors in an output than its reference has words: a loop costs what silence does."
+)
+_WORST = (
+    " Worst loss is that of the task with the greatest: WER, 1 - accuracy, 1 - BLEU / 100. Its change is the greatest "
+    "share that any task loses of its baseline's quality, which is 1 - loss; costs are those of the dearest task."
 )
 _OWN_REFERENCES = " There are no texts: disagreement is the error rate against the baseline's own answers."
 
@@ -55,7 +60,8 @@ def final_rows(outcome: Outcome) -> list[FinalRow]:
         here = [judged for judged in outcome.judgements if judged.split == split]
         if not any(judged.policy.is_identity for judged in here):
             rows.append(_baseline(outcome, here[0]))
-        rows += [_row(outcome, judged) for judged in here]
+        for judged in here:
+            rows += [_row(outcome, judged), *(_part(outcome, part) for part in judged.parts)]
     return rows
 
 
@@ -88,7 +94,11 @@ def final_table(outcome: Outcome) -> Table:
 
 def note(outcome: Outcome) -> str:
     """What the columns of the final table mean."""
-    remarks = {_CLAMPED: facts.beside(outcome) == CLAMPED, _OWN_REFERENCES: outcome.metric == DISAGREEMENT.name}
+    remarks = {
+        _CLAMPED: facts.beside(outcome) == CLAMPED,
+        _OWN_REFERENCES: outcome.metric == DISAGREEMENT.name,
+        _WORST: isinstance(facts.metric(outcome), Worst),
+    }
     return _NOTE + "".join(remark for remark, fits in remarks.items() if fits)
 
 
@@ -220,6 +230,12 @@ def _row(outcome: Outcome, judged: Judgement) -> FinalRow:
         broken=facts.share(judged.broken),
         chosen=outcome.chosen is not None and judged.policy.hash == outcome.chosen.hash,
     )
+
+
+def _part(outcome: Outcome, judged: Judgement) -> FinalRow:
+    """One task's own numbers, below those of all tasks."""
+    row = _row(replace(outcome, metric=judged.metric, chosen=None), judged)
+    return replace(row, policy=f"- {judged.task}: {named(judged.metric).heading}", beside="")
 
 
 def _baseline(outcome: Outcome, judged: Judgement) -> FinalRow:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from tuner.errors import SearchError
 from tuner.evaluate.records import Evaluation
 from tuner.tasks.base import Task
+from tuner.tasks.joint import Joint, joint
 from tuner.tasks.metric import DISAGREEMENT
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ def judged_by(metric: str | None, task: Task) -> Task:
     Raises:
         SearchError: there is no such metric.
     """
+    if isinstance(task, Joint):
+        return joint([judged_by(metric, one) for one in task.tasks.values()])
     known = {one.name: one for one in (task.metric, *task.others)} | {AGREEMENT: DISAGREEMENT}
     if metric is None:
         return task

@@ -20,6 +20,8 @@ from tuner.policy import MergeSite, Policy
 from tuner.runtime.affinity import Position
 from tuner.search import warmstart
 from tuner.search.agreement import AGREEMENT, check_own
+from tuner.search.joint import JointJudge
+from tuner.search.judge import Judge
 from tuner.search.narrow import Narrowed, narrowed
 from tuner.search.objective import Objective
 from tuner.search.presets import presets
@@ -28,6 +30,7 @@ from tuner.search.settings import Settings
 from tuner.search.space import SearchSpace
 from tuner.search.splits import load_splits
 from tuner.search.watch import Watcher
+from tuner.tasks.joint import Joint
 
 BASELINE = "baseline"
 PACKAGES = ("torch", "transformers", "optuna", "jiwer", "speech-token-tuner")
@@ -38,12 +41,12 @@ class Context:
 
     def __init__(self, settings: Settings, resume: Path | None, watcher: Watcher) -> None:
         self.settings, self.watcher = settings, watcher
-        self.task = settings.judged
         self.objective = Objective.of(settings)
         self.space = SearchSpace.load(settings.space)
         self.loaded = loading.load(
             settings.model, settings.device, settings.dtype, settings.attn_implementation, settings.trust_remote_code
         )
+        self.task = settings.judged.for_model(self.loaded.speech.architecture)
         self.layers = self.loaded.speech.num_layers
         self.splits = load_splits(settings, self.loaded)
         reopened = None if resume is None else RunFolder.reopen(resume)
@@ -94,6 +97,13 @@ class Context:
             self._costing = Costing.of(self.loaded, {})
         return replace(self._costing, encoder=evaluator.encoder_flops())
 
+    def judge(self, baseline: Evaluation, evaluator: Evaluator) -> Judge:
+        """Holds policies against a baseline that `evaluator` evaluated."""
+        costing, budgets = self.costing(evaluator), self.settings.budgets
+        if isinstance(self.task, Joint):
+            return JointJudge(baseline, costing, budgets, self.task, evaluator.data)
+        return Judge(baseline, costing, budgets)
+
     def evaluate(
         self, part: str, policy: Policy, evaluator: Evaluator, progress: Callable[[int], None] | None = None
     ) -> Evaluation:
@@ -124,6 +134,7 @@ class Context:
             "space": self.space.fingerprint,
             "task": self.task.name,
             "metric": self.task.metric.name,
+            **({} if self.settings.prompt is None else {"prompt": self.settings.prompt}),
             "objective": f"{self.objective.name}, by drafts",
             "parameters": "thresholds solved" if self.settings.solve else "all free",
             "budgets": ", ".join(f"{name}={value:g}" for name, value in self.settings.budgets.items()),

@@ -14,7 +14,7 @@ HOPELESS = 0.1  # nats a word, or a question: beyond it one policy is as bad as 
 
 def drift(evaluation: Evaluation, baseline: Evaluation) -> float:
     """Nats a word by which the baseline's answers are less likely under a policy; infinite where nobody asked. Where a
-    metric counts questions, they are meant by words.
+    metric counts questions, they are meant by words; of several tasks it is the one that drifts furthest.
 
     The error rate of some hundred utterances is a step function with much luck in it, and a sampler that follows it
     finds the lucky. This is smooth, needs no decoding, and tells more of the error rate on other speech than the error
@@ -25,7 +25,7 @@ def drift(evaluation: Evaluation, baseline: Evaluation) -> float:
         baseline: the identity's, with the nats of its own answers.
     """
     bare = baseline.like(evaluation)
-    return float((nats(evaluation) - nats(bare)).sum() / max(float(bare.sizes.sum()), 1))
+    return bare.metric.per_size(nats(evaluation) - nats(bare), bare.statistics)
 
 
 def nats(evaluation: Evaluation) -> NDArray[np.float64]:

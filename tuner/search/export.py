@@ -84,6 +84,10 @@ def _tell_replaced(path: Path, run: str) -> None:
 def _measured(judgement: Judgement, baseline: Judgement, metric: Metric) -> dict[str, Any]:
     """The metric itself, in its own direction."""
     beside = {"baseline": baseline, "policy": judgement} if metric.beside else {}
+    tasks = {
+        part.task: {"metric": part.metric, **_measured(part, bare, named(part.metric))}
+        for part, bare in zip(judgement.parts, baseline.parts, strict=True)
+    }
     return {
         "split": judgement.split,
         "n": judgement.n,
@@ -94,6 +98,7 @@ def _measured(judgement: Judgement, baseline: Judgement, metric: Metric) -> dict
         **{f"{side}_{metric.beside}": round(one.beside, 5) for side, one in beside.items()},
         "broken_outputs": round(judgement.broken, 5),
         **_rounded(judgement.costs),
+        **({"tasks": tasks} if tasks else {}),
     }
 
 

@@ -54,6 +54,8 @@ class Judgement:
     `ci95` and `quality_ci95` are two-sided 95 % bootstrap intervals of the difference and of the quality itself.
     `quality`, `beside`, `baseline` and `difference` are as for trials. `broken` is the share of outputs that are empty
     or were cut off at the length limit; `loops` says that it exceeds the baseline's by more than the loop guard allows.
+    Where several tasks are judged at once, `parts` are their own judgements, each with the name of its `task` and
+    `metric`.
     """
 
     label: str
@@ -70,6 +72,9 @@ class Judgement:
     broken: float
     within_budget: bool
     loops: bool
+    parts: tuple[Judgement, ...] = ()
+    task: str = ""
+    metric: str = ""
 
     @property
     def feasible(self) -> bool:

@@ -14,7 +14,6 @@ from tuner.evaluate.predictor import Predictor
 from tuner.search import study, warmstart
 from tuner.search.conclude import conclude
 from tuner.search.context import BASELINE, Context
-from tuner.search.judge import Judge
 from tuner.search.mirror import mirrored
 from tuner.search.outcome import Outcome
 from tuner.search.proposal import Proposals
@@ -63,7 +62,7 @@ def prepare(context: Context) -> Proposals:
         context.watcher.stage("similarities", len(context.splits.search.utterances))
         predictor = Predictor(Bands.of(context.evaluator, progress=context.watcher.advance))
     drafted = judge_baseline(context)
-    judge = Judge(drafted.baseline, context.costing(context.evaluator), context.settings.budgets)
+    judge = context.judge(drafted.baseline, context.evaluator)
     return Proposals(context, drafted, judge, predictor)
 
 

@@ -53,7 +53,7 @@ def select(settings: Settings, run: Path, watcher: Watcher | None = None) -> Out
     if settings.solve and searched != dict(settings.budgets):
         spent = ", ".join(f"{name}={value:g}" for name, value in searched.items())
         log.warning("the trials of %s were made to spend %s: a search for this budget may find better", run, spent)
-    judge = Judge(baseline, context.costing(context.evaluator), settings.budgets)
+    judge = context.judge(baseline, context.evaluator)
     results = recorded(context, judge, trials)
     if not any(one.feasible for one in results):
         raise _infeasible(context, judge, trials)

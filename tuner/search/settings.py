@@ -11,8 +11,8 @@ from typing import Any
 from tuner.errors import SearchError
 from tuner.evaluate.costing import COSTS
 from tuner.search.agreement import judged_by
-from tuner.tasks import base
 from tuner.tasks.base import Task
+from tuner.tasks.known import get
 
 SAMPLERS = ("auto", "gp", "tpe", "nsga2", "random")
 
@@ -24,6 +24,7 @@ class Settings:
     model: str
     budgets: Mapping[str, float]
     task: str = "asr"
+    prompt: str | None = None  # the task's own, or the one that the model's family documents
     metric: str | None = None  # the task's own, another of it, or "agreement" with the baseline, which needs no texts
     dataset: str | None = None
     dataset_config: str | None = None
@@ -85,8 +86,9 @@ class Settings:
 
     @property
     def judged(self) -> Task:
-        """The task, judged by the metric that was asked for."""
-        return judged_by(self.metric, base.get(self.task))
+        """The task, asked and judged as the settings say."""
+        task = get(self.task) if self.prompt is None else get(self.task).with_prompt(self.prompt)
+        return judged_by(self.metric, task)
 
     @property
     def policy_name(self) -> str:
@@ -96,8 +98,9 @@ class Settings:
             f"{value:.2f}" if name == "prefill_flops" else f"{name.replace('_', '-')}-{value:.2f}"
             for name, value in self.budgets.items()
         )
-        judged = "" if self.metric in (None, base.get(self.task).metric.name) else f"-{self.metric}"
-        return f"{model}-{self.task}{judged}-{budget}"
+        task = get(self.task)
+        judged = "" if self.metric in (None, task.metric.name) else f"-{self.metric}"
+        return f"{model}-{task.name}{judged}-{budget}"
 
     def run_name(self) -> str:
         """The run's name: as given, else the policy's with the time."""

@@ -13,6 +13,8 @@ from tuner.errors import DataError
 from tuner.loading import LoadedModel
 from tuner.search.agreement import AGREEMENT
 from tuner.search.settings import Settings
+from tuner.tasks.base import Task
+from tuner.tasks.joint import Joint, joined
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +36,35 @@ class Splits:
 
 
 def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
-    """Reads the data set the settings name.
+    """Reads the data set the settings name; of several tasks, what it has for each.
 
     The reference model's own data set is the default for it; every other model needs `--dataset`.
 
     Raises:
         DataError: no data set, an unusable one, or a test split to be tuned on without force.
     """
+    task = settings.judged
+    if not isinstance(task, Joint):
+        found = _load(settings, loaded, task)
+        _disjoint(found.search, found.selection, found.test)
+        _warn_of_few(found.search, found.selection, found.test)
+        return found
+    each = {name: _load(settings, loaded, one) for name, one in task.tasks.items()}
+    for one in each.values():
+        for other in each.values():
+            _disjoint(one.search, other.selection)
+            _disjoint(one.search, other.test)
+            _disjoint(one.selection, other.test)
+        _warn_of_few(one.search, one.selection, one.test)
+    tests = {name: one.test for name, one in each.items() if one.test is not None}
+    return Splits(
+        joined({name: one.search for name, one in each.items()}),
+        joined({name: one.selection for name, one in each.items()}),
+        joined(tests) if tests else None,
+    )
+
+
+def _load(settings: Settings, loaded: LoadedModel, task: Task) -> Splits:
     dataset = settings.dataset or ("reference" if settings.model == "reference" else None)
     if dataset is None:
         raise DataError(f"{settings.model}: name the speech to tune on, for example --dataset my_manifest.jsonl")
@@ -51,7 +75,7 @@ def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
             config=settings.dataset_config,
             split=split,
             max_bad=settings.max_bad,
-            need_text=settings.metric != AGREEMENT,
+            column=None if settings.metric == AGREEMENT else task.column,
             limit=settings.limit,
             max_seconds=window_seconds(loaded.processor),
         )
@@ -67,10 +91,7 @@ def load_splits(settings: Settings, loaded: LoadedModel) -> Splits:
         whole = part(settings.split)
         refuse_test(whole.split, settings.force_test)
         search, selection = divide(whole)
-    test = part(test_split) if test_split else None
-    _disjoint(search, selection, test)
-    _warn_of_few(search, selection, test)
-    return Splits(search, selection, test)
+    return Splits(search, selection, part(test_split) if test_split else None)
 
 
 def _disjoint(*parts: UtteranceSet | None) -> None:

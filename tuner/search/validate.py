@@ -63,7 +63,7 @@ def _judge(
     context.watcher.stage(f"re-judging, {part}", (len(policies) + 1) * len(evaluator.data.utterances))
     advance = context.watcher.advance
     baseline = context.evaluate(part, context.baseline, evaluator, advance)
-    judge = Judge(baseline, context.costing(evaluator), context.settings.budgets)
+    judge = context.judge(baseline, evaluator)
     judgements = [judge.judgement(BASELINE, context.baseline, baseline)]
     for label, policy in policies:
         judgements.append(judge.judgement(label, policy, context.evaluate(part, policy, evaluator, advance)))

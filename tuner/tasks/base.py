@@ -1,18 +1,39 @@
-"""What a task is: an instruction for the model, what a right answer is, and how answers are scored."""
+"""What a task is: an instruction for the model, what a right answer is, and how answers are scored.
+
+A task of one's own is one small file, given as `--task my_task.py` or as an importable module, with a `TASK` in it:
+
+    from dataclasses import dataclass
+    from tuner.tasks.base import Task
+    from tuner.tasks.metric import ACCURACY
+
+    @dataclass(frozen=True)
+    class Intent(Task):
+        def reference(self, utterance):
+            return utterance.answers
+
+        def score(self, utterance, said):  # what the metric adds up; of a rate: its part, and the whole
+            return float(said.strip().lower() in utterance.answers), 1.0
+
+    TASK = Intent("intent", metric=ACCURACY, prompt="Which intent? Answer in one word.", column="answers")
+
+A metric of one's own is a `tuner.tasks.metric.Metric` with a name that no other has.
+"""
 
 from __future__ import annotations
 
-import importlib
 import math
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
+from transformers import BatchFeature
+
+from tuner.data.batches import prepare
+from tuner.data.prompts import decode
 from tuner.data.utterances import Utterance
-from tuner.errors import TunerError
 from tuner.tasks import words
-from tuner.tasks.metric import DISAGREEMENT, Metric, Statistics, register
-
-_MODULES = {"asr": "tuner.tasks.asr", "qa": "tuner.tasks.qa", "translation": "tuner.tasks.translation"}
+from tuner.tasks.metric import DISAGREEMENT, Metric, Statistics
+from tuner.tasks.prompts import PROMPTS
 
 
 @dataclass(frozen=True)
@@ -25,7 +46,8 @@ class Task:
         prompt: the instruction that follows the audio.
         others: metrics of the same statistics that can be asked for instead.
         transcribes: whether the answer is the transcript, which some models are asked for in a way of their own.
-        column: what an utterance must have, as manifests call it.
+        column: what an utterance must have: text, answers or translation (`tuner.data.rows.COLUMNS`).
+        asked_anew: whether the prompt is the user's own, which no model family's takes the place of.
     """
 
     name: str
@@ -34,6 +56,33 @@ class Task:
     others: tuple[Metric, ...] = ()
     transcribes: bool = False
     column: str = "text"
+    asked_anew: bool = False
+
+    def with_prompt(self, prompt: str) -> Self:
+        """The same task with another instruction, whatever the model."""
+        return replace(self, prompt=prompt, asked_anew=True)
+
+    def for_model(self, architecture: str) -> Self:
+        """The task with the instruction that the model's family documents for it, if it does."""
+        documented = PROMPTS.get(self.name, {}).get(architecture)
+        return self if documented is None or self.asked_anew else replace(self, prompt=documented)
+
+    def prompt_for(self, utterance: Utterance) -> str:
+        """The instruction that follows the audio of one utterance."""
+        return self.prompt
+
+    def prepare(self, processor: Any, utterances: Sequence[Utterance]) -> BatchFeature:
+        """Model inputs for one batch, see `tuner.data.batches.prepare`."""
+        prompts = [self.prompt_for(utterance) for utterance in utterances]
+        return prepare(processor, utterances, prompts, self.transcribes and not self.asked_anew)
+
+    def decode(self, processor: Any, utterances: Sequence[Utterance], answers: Sequence[Sequence[int]]) -> list[str]:
+        """The answers to the utterances in words, from their token ids."""
+        return decode(processor, answers, self.transcribes)
+
+    def limit(self, utterance: Utterance) -> int:
+        """The most tokens that an answer to the utterance may have."""
+        return self.max_new_tokens(utterance.seconds)
 
     def max_new_tokens(self, seconds: float) -> int:
         """The output length that no sound answer to this much audio exceeds: 16 and ten for every second, twice what
@@ -61,17 +110,3 @@ class Task:
         if self.metric != DISAGREEMENT:
             return self.score(utterance, said)
         return self.strays(said if own is None else own, said)
-
-
-def get(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        TunerError: there is no such task.
-    """
-    if name not in _MODULES:
-        raise TunerError(f"no task is called {name!r}; there are: {', '.join(sorted(_MODULES))}")
-    task = cast(Task, importlib.import_module(_MODULES[name]).TASK)
-    for metric in (task.metric, *task.others):
-        register(metric)
-    return task

@@ -30,6 +30,7 @@ class Metric:
         rises: whether it rises with quality.
         unit: what follows the hundredfold value: "%", or nothing for a score.
         beside: the name of another metric of the same statistics that is shown next to it.
+        width: how many statistics there are at most.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Metric:
     rises: bool = False
     unit: str = "%"
     beside: str | None = None
+    width: int = 3
 
     def value(self, sums: Values) -> Values:
         """The metric of sums [..., statistics], as [...]."""
@@ -62,6 +64,10 @@ class Metric:
     def size(self, statistics: Values) -> Values:
         """How much there is to get right, of statistics [..., statistics]."""
         return statistics[..., 1]
+
+    def per_size(self, amounts: Values, statistics: Values) -> float:
+        """Amounts [utterances] for each word or question of the references, on the whole."""
+        return float(amounts.sum()) / max(float(self.size(statistics).sum()), 1)
 
     @property
     def heading(self) -> str:

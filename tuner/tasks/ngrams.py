@@ -52,8 +52,8 @@ class Chrf(Metric):
         return np.asarray((1 + _BETA**2) * precision * recall / np.where(weighed > 0, weighed, 1))
 
 
-BLEU = register(Bleu("bleu", "BLEU", rises=True, unit="", beside="chrf"))
-CHRF = register(Chrf("chrf", "chrF", rises=True, unit="", beside="bleu"))
+BLEU = register(Bleu("bleu", "BLEU", rises=True, unit="", beside="chrf", width=_BLEU + 3 * CHARACTERS))
+CHRF = register(Chrf("chrf", "chrF", rises=True, unit="", beside="bleu", width=_BLEU + 3 * CHARACTERS))
 
 
 def count(reference: str, said: str) -> Statistics:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import ascii_uppercase
+from typing import Self
 
 from tuner.data.utterances import Utterance
 from tuner.tasks import words
@@ -17,10 +19,14 @@ _LETTER = re.compile(r"\(?([a-zA-Z])(?:[).:]|$)")  # "B", "B.", "(b) Paris": a b
 
 @dataclass(frozen=True)
 class QA(Task):
-    """An answer is right if it is one of the utterance's answers, after Whisper's English normaliser and without
+    """Asked by the utterance's written question where it has one, else by the speech itself; choices are listed.
+
+    An answer is right if it is one of the utterance's answers, after Whisper's English normaliser and without
     articles; where the utterance has choices, if it picks the right one, by its letter or in its words.
 
     Attributes:
+        prompt: what follows speech that asks by itself.
+        wording: how a written question is asked; {question} stands for it.
         judge: decides in its place, given the utterance and what was said: for long answers, say a language model.
             There is none unless a task of your own brings it: `TASK = QA(judge=...)`.
     """
@@ -28,8 +34,22 @@ class QA(Task):
     name: str = "qa"
     metric: Metric = ACCURACY
     prompt: str = "Answer the question."
-    column: str = "answer"
+    column: str = "answers"
+    wording: str = "{question}"
     judge: Callable[[Utterance, str], bool] | None = None
+
+    def with_prompt(self, prompt: str) -> Self:
+        """The prompt is asked behind a written question, or with it in the place of {question}."""
+        if "{question}" in prompt:
+            return replace(self, wording=prompt, asked_anew=True)
+        return replace(self, prompt=prompt, wording="{question}\n" + prompt, asked_anew=True)
+
+    def prompt_for(self, utterance: Utterance) -> str:
+        asked = self.prompt
+        if utterance.question:
+            asked = self.wording.replace("{question}", utterance.question)
+        listed = [f"{letter}. {choice}" for letter, choice in zip(ascii_uppercase, utterance.choices, strict=False)]
+        return "\n".join([asked, *listed])
 
     def max_new_tokens(self, seconds: float) -> int:
         """A sentence or two, however long the question."""

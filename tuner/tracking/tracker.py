@@ -236,7 +236,8 @@ class Tracker:
                 low, high = self._metric.change_of(judged.ci95)
                 interval = {"difference_low": low, "difference_high": high}
                 quality = {**self._qualities(judged), "baseline": judged.baseline}
-                every = {**quality, **interval, **judged.costs, "broken": judged.broken}
+                tasks = {f"{part.task}_{part.metric}": part.quality for part in judged.parts}
+                every = {**quality, **interval, **judged.costs, "broken": judged.broken, **tasks}
                 values |= {f"{allowed_name(judged.split)}/{allowed_name(name)}": value for name, value in every.items()}
         tags = {"chosen_policy": chosen, "metric": outcome.metric, "interrupted": _yes(outcome.interrupted)}
         log_all(self._client, str(self.run_id), metrics=values, tags=tags)
