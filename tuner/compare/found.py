@@ -55,8 +55,8 @@ class Entry:
         """The inverse of `to_json`."""
         judged = data["judged"]
         if judged is not None:
-            pairs = {name: tuple(judged[name]) for name in ("ci95", "quality_ci95")}
-            judged = Judgement(**{**judged, **pairs, "policy": Policy.model_validate(judged["policy"])})
+            tuples = {name: tuple(judged[name]) for name in ("ci95", "quality_ci95", "parts")}
+            judged = Judgement(**{**judged, **tuples, "policy": Policy.model_validate(judged["policy"])})
         return cls(**{**data, "judged": judged})
 
 

@@ -66,7 +66,7 @@ class RunFolder:
             SearchError: the folder holds another kind of run, or one of something else.
         """
         known = facts if anew else self.noted(f"{kind}-facts")
-        if differing := [name for name in facts if known.get(name) != facts[name]]:
+        if differing := [name for name in {**facts, **known} if known.get(name) != facts.get(name)]:
             what = f"was made for another {' and '.join(differing)}" if known else f"is not that of a {kind}"
             raise SearchError(f"the run {self.path} {what}; choose another --run")
         self.note(f"{kind}-facts", facts)
