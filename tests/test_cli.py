@@ -48,6 +48,7 @@ AUDIO = REFERENCE_MANIFEST.parent / "test" / "000.flac"
         (["compare", "--model", "reference", "--budgets", "0.7,much"], "expected a list such as 0.7,0.5"),
         (["compare", "--model", "reference", "--budgets", "1.5"], "at most 1"),
         (["compare", "--model", "reference", "--trials", "0"], "at least 1"),
+        (["compare", "--model", "reference", "--task", "asr,qa"], "one task at a time"),
     ],
 )
 def test_mistakes_are_named_in_one_line(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 
 from tuner.compare.found import Compared, Entry
 from tuner.compare.plan import COST
@@ -36,10 +36,11 @@ def draw(found: Compared) -> Figure:
         if one.budget is None:
             _line(axes, metric, [one], INK, "x", 1.0, one.method, 0.0)
     axes.set_yscale("symlog", linthresh=_LINEAR)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=_LINEAR, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.change(value):+g}" if value else "0"))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.invert_xaxis()
-    axes.set_xlabel("Prefill FLOPs, % of the baseline's")
+    axes.set_xlabel("Prefill FLOPs, % of the baseline's (methods moved a little apart)")
     axes.set_ylabel(f"Change in {metric.title}, points (worse is up)")
     axes.set_title(
         f"{found.model}, {found.task} on {found.dataset}/{found.split}, n = {found.utterances}",

@@ -45,23 +45,19 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a file."""
-        return {**asdict(self), "judged": None if self.judged is None else _plain(self.judged)}
+        plain = asdict(self)
+        if self.judged is not None:
+            plain["judged"]["policy"] = self.judged.policy.model_dump(mode="json", by_alias=True)
+        return plain
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Entry:
         """The inverse of `to_json`."""
-        return cls(**{**data, "judged": None if data["judged"] is None else _judgement(data["judged"])})
-
-
-def _plain(judged: Judgement) -> dict[str, Any]:
-    policy = judged.policy.model_dump(mode="json", by_alias=True)
-    return {**asdict(judged), "policy": policy, "parts": [_plain(part) for part in judged.parts]}
-
-
-def _judgement(data: Mapping[str, Any]) -> Judgement:
-    pairs = {name: tuple(data[name]) for name in ("ci95", "quality_ci95")}
-    parts = tuple(_judgement(part) for part in data["parts"])
-    return Judgement(**{**data, **pairs, "policy": Policy.model_validate(data["policy"]), "parts": parts})
+        judged = data["judged"]
+        if judged is not None:
+            tuples = {name: tuple(judged[name]) for name in ("ci95", "quality_ci95", "parts")}
+            judged = Judgement(**{**judged, **tuples, "policy": Policy.model_validate(judged["policy"])})
+        return cls(**{**data, "judged": judged})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from tuner.errors import SearchError
 from tuner.methods.known import METHODS
 from tuner.search.settings import Settings
+from tuner.tasks.joint import Joint
 
 COST = "prefill_flops"  # what is matched
 LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
@@ -41,6 +42,8 @@ class Plan:
         """Refuses what cannot work before anything is loaded."""
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise SearchError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
+        if isinstance(self.search.judged, Joint):
+            raise SearchError(f"--task {self.search.task}: methods are compared for one task at a time")
         if not self.methods or not self.levels:
             raise SearchError("nothing to compare: give at least one of --methods and one of --budgets")
         for budget in self.levels:

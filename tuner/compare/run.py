@@ -41,7 +41,7 @@ class _Trials(Watcher):
 def compare(plan: Plan, watcher: Watcher | None = None) -> tuple[Compared, Path]:
     """Compares methods. What an earlier, interrupted call of the same run finished is not done again.
 
-    Ctrl-C ends it early, with what was finished until then.
+    Ctrl-C ends it early, with what was finished until then if that is anything.
 
     Returns:
         What was found, and the run's folder.
@@ -58,6 +58,8 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> tuple[Compared, Path]
         _presets(arena, known, ledger, watcher)
         _cells(arena, known, ledger, watcher)
     except KeyboardInterrupt:
+        if not known:
+            raise
         log.warning("interrupted: what is finished is kept; the same command goes on with --run %s", ledger.parent.name)
     found = _found(arena, known)
     files = write(found, plan.search.command, ledger.parent)

@@ -19,7 +19,7 @@ _MARK: dict[Result, str] = {"better": "-", "worse": "+", "no difference": "", "u
 
 def terminal(found: Compared) -> Table:
     """The metric by method and budget, and below it the interval of its change: red (-) where affinity is surely
-    better, green (+) where the rival is."""
+    better, green (+) where the rival is; * where a choice does not keep what it should."""
     table = Table(
         title=f"{found.judged_by.heading} at matched prefill FLOPs",
         title_justify="left",
@@ -95,8 +95,8 @@ def _cell(found: Compared, method: str, budget: float) -> Text:
     style = "bold" if method == AFFINITY else _STYLE[outcome]
     judged = entry.judged
     marked = ("*" if failings(judged) else "") + _MARK[outcome]
-    change = interval(found.judged_by.change_of(judged.ci95))
-    return Text(f"{percent(judged.quality)}{marked}\n{change}", style)
+    low, high = found.judged_by.change_of(judged.ci95)
+    return Text(f"{percent(judged.quality)}{marked}\n{100 * low:+.1f}..{100 * high:+.1f}", style)
 
 
 def _numbers(found: Compared, entry: Entry) -> tuple[str, ...]:

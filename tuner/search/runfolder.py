@@ -82,7 +82,7 @@ class RunFolder:
             SearchError: the folder holds a run of another kind, or of something else.
         """
         known = identity if anew else self.noted(_IDENTITY)
-        if differing := [name for name in identity if known.get(name) != identity[name]]:
+        if differing := [name for name in {**identity, **known} if known.get(name) != identity.get(name)]:
             what = f"was made for another {' and '.join(differing)}" if known else "is of another kind"
             raise SearchError(f"the run {self.path} {what}; choose another --run")
         self.note(_IDENTITY, identity)
