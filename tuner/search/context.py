@@ -33,7 +33,7 @@ from tuner.search.watch import Watcher
 from tuner.tasks.joint import Joint
 
 BASELINE = "baseline"
-PACKAGES = ("torch", "transformers", "optuna", "jiwer", "speech-token-tuner")
+PACKAGES = ("torch", "transformers", "optuna", "jiwer", "sacrebleu", "speech-token-tuner")
 
 
 class Context:
