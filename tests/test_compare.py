@@ -19,6 +19,7 @@ from tuner.compare.contrast import contrasts, verdict
 from tuner.compare.found import Compared, Entry
 from tuner.compare.plan import COST, Plan
 from tuner.compare.write import write
+from tuner.evaluate import breakeven
 from tuner.evaluate.costing import COSTS
 from tuner.evaluate.records import Evaluation, UtteranceRecord
 from tuner.methods.known import METHODS
@@ -161,7 +162,8 @@ def test_tables_tell_what_is_infeasible_and_the_files_are_written(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_comparison_is_matched_and_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_comparison_is_matched_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breakeven, "TURNS", 1)  # what is measured does not matter here
     runs, run = str(tmp_path / "runs"), tmp_path / "runs" / "rivals"
     arguments = [*SMALL, "--methods", "affinity,stride", "--runs", runs, "--run", "rivals"]
     first = CliRunner().invoke(main, [*arguments, "--budgets", "0.8"])
