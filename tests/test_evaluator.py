@@ -70,7 +70,9 @@ def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:
     np.testing.assert_array_equal(whole["prefill_flops"], prefill["prefill_flops"])
     np.testing.assert_array_equal(whole["kv_cache"], prefill["kv_cache"])
     found = ratios(whole, costing.count(identity))
-    assert 0 < found["prefill_flops_audio"] < found["prefill_flops"] < found["end_to_end_flops"] < 1
+    assert 0 < found["prefill_flops"] < found["end_to_end_flops"] < 1
+    # Nothing to compare with: the prompt's text saves nothing, but the output head reads every token and saves as well.
+    assert 0 < found["prefill_flops_audio"] < 1
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

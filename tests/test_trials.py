@@ -28,7 +28,7 @@ from tuner.search.watch import Watcher
 from tuner.tracking import Tracker
 
 KNOWN = 3  # the baseline and two presets
-HEARD, BUDGET = 16, 0.7
+HEARD, BUDGET = 32, 0.7
 GOOD: Params = {"threshold.0": 1.02, "window.0": 1, "layer.1": 3, "window.1": 1, "position": "first"}
 POOR: Params = {**GOOD, "layer.1": 8}  # so deep, a single site has to merge almost everything to save as much
 AS_POOR: Params = {**POOR, "window.1": 3}
@@ -103,7 +103,7 @@ def test_poor_policies_are_given_up_by_a_resumed_search_too(raced: Path) -> None
     assert len(trials) == KNOWN + 5
     assert [heard(raced, trial) for trial in trials[: KNOWN + 1]] == [(HEARD, True)] * (KNOWN + 1)
     for trial in trials[KNOWN + 1 : KNOWN + 4]:
-        assert heard(raced, trial) == (HEARD * RUNGS[0], False)
+        assert heard(raced, trial) in [(HEARD * rung, False) for rung in RUNGS]
         assert trial.user_attrs[ESTIMATE] == [math.asinh(HOPELESS / KNEE)]
         assert trial.constraints["prefill_flops"] == pytest.approx(0, abs=0.05)  # it spends its budget like the others
     first, _, again = trials[KNOWN + 1 : KNOWN + 4]
