@@ -28,7 +28,10 @@ from tuner.search.settings import Settings
 from tuner.tasks.metric import ACCURACY, WER, Metric
 
 N = 60
-SMALL = ["compare", "--model", "reference", "--device", "cpu", "--limit", "4", "--trials", "2", "--finalists", "1"]
+SMALL = [
+    *("compare", "--model", "reference", "--device", "cpu", "--limit", "4", "--test-limit", "6"),
+    *("--trials", "2", "--finalists", "1"),
+]
 
 
 def evaluation(name: str, wrong: int, metric: Metric = WER) -> Evaluation:
@@ -173,7 +176,7 @@ def test_a_comparison_is_matched_and_goes_on_where_it_was(tmp_path: Path, monkey
     found = json.loads((run / "compare.json").read_text(encoding="utf-8"))
     searched = {one["method"]: one for one in found["entries"] if one["budget"] is not None}
     assert {name: one["trials"] for name, one in searched.items()} == {"affinity": 2, "stride": 2}
-    assert all(one["judged"] is not None and one["judged"]["split"] == "test" for one in found["entries"])
+    assert {(one["judged"]["split"], one["judged"]["n"]) for one in found["entries"]} == {("test", 6)}
     assert {site["method"] for site in searched["stride"]["judged"]["policy"]["sites"]} == {"stride"}
     assert len(found["entries"]) == 4  # with both presets
 

@@ -10,7 +10,7 @@ import pytest
 from tests.test_selection import policy
 from tuner.evaluate.costing import COSTS, Costing, PerUtterance
 from tuner.evaluate.records import Evaluation, UtteranceRecord
-from tuner.search.judge import LOOPS, Judge
+from tuner.search.judge import LOOPS, Judge, Matched
 
 N, BUDGET = 200, 0.8
 
@@ -93,6 +93,15 @@ def test_costs_of_a_part_are_held_against_the_same_part(judge: Judge) -> None:
     costs, bounds = judge.costs(evaluation(1000, decoded=False, heard=20))
 
     assert costs["kv_cache"] == bounds["kv_cache"] == 1
+
+
+def test_what_is_compared_at_the_same_cost_is_held_to_the_ratio_and_not_to_its_bound(judge: Judge) -> None:
+    candidate = evaluation(879, decoded=False)  # 80 % and something of what the baseline costs, less on short audio
+    matched = Matched(judge.baseline, TokensCost(), judge.budgets)
+
+    ratios, bounds = judge.costs(candidate)
+    assert bounds["kv_cache"] > ratios["kv_cache"]
+    assert matched.costs(candidate) == (ratios, {"kv_cache": ratios["kv_cache"]})
 
 
 def test_without_answers_nothing_is_known_of_them(judge: Judge) -> None:

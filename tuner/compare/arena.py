@@ -16,10 +16,14 @@ from tuner.evaluate.keep import Keep
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search.context import Context
-from tuner.search.judge import Judge
+from tuner.search.judge import Matched
 from tuner.search.outcome import Judgement
 from tuner.search.run import judge_baseline
 from tuner.search.watch import Watcher
+
+# Of a cost ratio: a method whose cost depends on what is said may cost so much more on other speech than where it was
+# matched. What it costs there is in the tables.
+SLACK = 0.01
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,12 @@ class Arena:
 
     def finalists(self, policies: Iterable[Policy], budget: float) -> list[Judgement]:
         """Judgements on the selection split."""
-        judge = Judge(self.selected.baseline, self.context.costing(self._selection), {COST: budget})
+        judge = Matched(self.selected.baseline, self.context.costing(self._selection), {COST: budget + SLACK})
         return [judge.judgement("", policy, self.selected.evaluate(policy)) for policy in policies]
 
     def measured(self, label: str, policy: Policy, budget: float) -> Judgement:
         """By plain `generate()` where it counts; each policy runs once."""
-        judge = Judge(self.baseline, self.context.costing(self._final), {COST: budget})
+        judge = Matched(self.baseline, self.context.costing(self._final), {COST: budget + SLACK})
         return judge.judgement(label, policy, self.context.evaluate(self._part, policy, self._final))
 
     def recorded(self, policy: Policy) -> Evaluation | None:

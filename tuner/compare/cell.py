@@ -16,7 +16,7 @@ from tuner.compare.found import Entry
 from tuner.compare.plan import COST, Cell
 from tuner.policy import Policy
 from tuner.search import selection, study
-from tuner.search.judge import Judge
+from tuner.search.judge import Matched
 from tuner.search.outcome import Judgement, TrialResult
 from tuner.search.proposal import Proposals
 from tuner.search.ranges import STEP
@@ -61,26 +61,26 @@ def choose(judgements: Sequence[Judgement]) -> Judgement:
 def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tuple[list[TrialResult], str]:
     """The trials; and why there is no policy, where there is none."""
     settings = arena.plan.search_within(cell.budget)
-    judge = Judge(arena.searched.baseline, arena.context.costing(arena.context.evaluator), settings.budgets)
+    judge = Matched(arena.searched.baseline, arena.context.costing(arena.context.evaluator), settings.budgets)
 
     def proposals_in(space: SearchSpace) -> Proposals:
         context = arena.context.beside(settings, space, folder)
         context.watcher = watcher
         return Proposals(context, arena.searched, judge)
 
-    def bound(policy: Policy) -> float:
+    def cost(policy: Policy) -> float:
         return judge.costs(arena.searched.look(policy).evaluation)[1][COST]
 
     alone = _on_the_grid(proposals_in(spaces.at_input(cell.method)).draw(optuna.create_study().ask()).policy)
-    affordable = bound(alone) <= cell.budget
+    affordable = cost(alone) <= cell.budget
     proposals = proposals_in(spaces.spread(cell.method, _strength(alone) if affordable else None))
     context = proposals.context
     if affordable:
         context.known = {ALONE: alone}
     else:
-        smallest = bound(context.policy(context.space.strongest(context.layers)))
+        smallest = cost(context.policy(context.space.strongest(context.layers)))
         if smallest > cell.budget:
-            return [], f"the smallest ratio that it can reach is {smallest:.3f} (upper 95% bound)"
+            return [], f"the smallest ratio that it can reach is {smallest:.3f}"
     opened = study.open_study(
         folder.study, context.identity(), context.objective, settings.seed, settings.sampler, settings.trials
     )

@@ -46,8 +46,8 @@ def baseline(found: Compared) -> str:
     return (
         f"{found.model}, {found.task}: baseline {found.judged_by.title} {percent(found.quality)} on "
         f"{found.dataset}/{found.split}, {found.utterances} utterances. Each method at its best of {found.trials} "
-        f"settings for each budget, {told}. Changes are against the baseline, with paired 95% bootstrap intervals, "
-        "none of them corrected for how many there are."
+        f"settings for each budget, matched where settings are searched, {told}. Changes are against the baseline, "
+        "with paired 95% bootstrap intervals, none of them corrected for how many there are."
     )
 
 

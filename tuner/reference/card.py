@@ -93,7 +93,7 @@ def write(
             human=HUMAN if slots else "No human speech was used.",
             transcribe=lessons.TRANSCRIBE,
             translate=lessons.TRANSLATE,
-            questions=lessons.QUESTIONS,
+            questions=lessons.QUESTIONS + lessons.HARD,
             recipe=", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in asdict(recipe).items()),
             course=TAKEN_OVER if taken_over else TAUGHT.format(**asdict(recipe)),
             device="a GPU" if torch.cuda.is_available() else f"a CPU ({torch.get_num_threads()} cores)",

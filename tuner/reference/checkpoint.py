@@ -44,7 +44,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     rng = random.Random(7)
     text = ["user", "assistant", "system"] * 50
     for _, sentence in grammar.sentences(20_000, seed=7):
-        for lesson in lessons.lessons(sentence, rng, count=2):
+        for lesson in lessons.lessons(sentence, rng, count=2, hard=0):
             text += [f"\n{lesson.prompt}", lesson.answer]
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,

@@ -38,21 +38,33 @@ class Question:
     answer: str
 
 
+Family = Callable[[str, random.Random], Question | None]
+
+
 def ask(text: str, rng: random.Random) -> Question:
     """One of the questions that the words of `text` allow, each family as likely as the others."""
-    families: list[Callable[[str, random.Random], Question | None]] = [_slot, _which, _count, _choice, _digits, _sum]
-    rng.shuffle(families)
-    for family in families:
-        question = family(text, rng)
-        if question is not None:
-            return question
-    return _nothing(rng)
+    return _first([_slot, _which, _count, _choice, _digits, _sum], text, rng)
+
+
+def ask_hard(text: str, rng: random.Random) -> Question:
+    """As `ask`, of what is hardest to learn where the words allow it: how many there are, and which of three it was."""
+    return _first([_count, _digits, _sum, _choice], text, rng)
 
 
 def slot(text: str, name: str) -> Question | None:
     """The question for a slot of the order in `text` (size, roast, drink); None where there is not just one order."""
     orders = orders_in(text)
     return Question(f"Which {name}?", getattr(orders[0], name) or NONE) if len(orders) == 1 else None
+
+
+def _first(families: list[Family], text: str, rng: random.Random) -> Question:
+    """The question of the first family, in an order drawn by lot, that the words allow."""
+    rng.shuffle(families)
+    for family in families:
+        question = family(text, rng)
+        if question is not None:
+            return question
+    return _nothing(rng)
 
 
 def _slot(text: str, rng: random.Random) -> Question | None:

@@ -92,3 +92,16 @@ class Judge:
             within_budget=all(verdict.costs[name] <= budget for name, budget in self.budgets.items()),
             loops=verdict.broken > LOOPS,
         )
+
+
+class Matched(Judge):
+    """Holds budgets against the measured ratios themselves, for methods that are compared at the same cost.
+
+    The margin of a bound is wide for a method that saves more on one utterance than on another and nothing for one that
+    always keeps the same share, which would then have more to spend.
+    """
+
+    def costs(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, float]]:
+        """The ratios of all costs, and again of those with a budget."""
+        found = super().costs(evaluation)[0]
+        return found, {name: found[name] for name in self.budgets}

@@ -34,6 +34,7 @@ class Settings:
     test_split: str | None = None
     force_test: bool = False
     limit: int | None = None
+    test_limit: int | None = None  # of the test split, where another one than for the rest
     max_bad: int = 0
     space: str = "triple"
     from_probe: str | None = None  # a probe's run, by whose redundancy map the space is narrowed

@@ -69,14 +69,14 @@ def _load(settings: Settings, loaded: LoadedModel, task: Task) -> Splits:
     if dataset is None:
         raise DataError(f"{settings.model}: name the speech to tune on, for example --dataset my_manifest.jsonl")
 
-    def part(split: str | None) -> UtteranceSet:
+    def part(split: str | None, limit: int | None = settings.limit) -> UtteranceSet:
         return sources.load(
             dataset,
             config=settings.dataset_config,
             split=split,
             max_bad=settings.max_bad,
             column=None if settings.metric == AGREEMENT else task.column,
-            limit=settings.limit,
+            limit=limit,
             max_seconds=window_seconds(loaded.processor),
         )
 
@@ -91,7 +91,7 @@ def _load(settings: Settings, loaded: LoadedModel, task: Task) -> Splits:
         whole = part(settings.split)
         refuse_test(whole.split, settings.force_test)
         search, selection = divide(whole)
-    return Splits(search, selection, part(test_split) if test_split else None)
+    return Splits(search, selection, part(test_split, settings.test_limit or settings.limit) if test_split else None)
 
 
 def _disjoint(*parts: UtteranceSet | None) -> None:
