@@ -45,13 +45,14 @@ INPUTS = {
 }
 
 
+@pytest.mark.parametrize("largest", [0, 1, 2, 3, 7])
 @pytest.mark.parametrize("window", [1, 2, 3, 5, 64])
 @pytest.mark.parametrize("case", INPUTS)
-def test_groups_equal_those_of_a_loop(case: str, window: int) -> None:
+def test_groups_equal_those_of_a_loop(case: str, window: int, largest: int) -> None:
     hidden, mergeable = INPUTS[case]
     for threshold in (-1.0, 0.0, 0.5, 0.9, 0.98):
-        joined = joins(hidden[None], mergeable[None], threshold, window)[0]
-        expected = groups_of(hidden, mergeable.tolist(), threshold, window)
+        joined = joins(hidden[None], mergeable[None], threshold, window, largest)[0]
+        expected = groups_of(hidden, mergeable.tolist(), threshold, window, largest)
         opens = [group[0] for group in expected]
         assert (~joined).nonzero().flatten().tolist() == opens, f"threshold {threshold}"
 
@@ -59,9 +60,9 @@ def test_groups_equal_those_of_a_loop(case: str, window: int) -> None:
 def test_many_random_inputs_equal_a_loop() -> None:
     for seed in range(100):
         hidden, mergeable = _walk(1 + seed % 33, 0.02 * (1 + seed % 40), seed), _runs(1 + seed % 33, seed)
-        window = 1 + seed % 6
-        joined = joins(hidden[None], mergeable[None], 0.8, window)[0]
-        opens = [group[0] for group in groups_of(hidden, mergeable.tolist(), 0.8, window)]
+        window, largest = 1 + seed % 6, seed % 5
+        joined = joins(hidden[None], mergeable[None], 0.8, window, largest)[0]
+        opens = [group[0] for group in groups_of(hidden, mergeable.tolist(), 0.8, window, largest)]
         assert (~joined).nonzero().flatten().tolist() == opens, f"seed {seed}"
 
 

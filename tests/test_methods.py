@@ -108,19 +108,23 @@ def _cosine(row: Row, one: int, other: int) -> float:
     return float(torch.cosine_similarity(row.hidden[one], row.hidden[other], dim=0))
 
 
-def affinity(row: Row, threshold: float, window: int = 1) -> Output:
-    return _whole(_chained(row, lambda group, token: max(_cosine(row, m, token) for m in group[-window:]) >= threshold))
+def affinity(row: Row, threshold: float, window: int = 1, largest: int = 0) -> Output:
+    def joins(group: list[int], token: int) -> bool:
+        room = not largest or len(group) < largest
+        return room and max(_cosine(row, member, token) for member in group[-window:]) >= threshold
+
+    return _whole(_chained(row, joins))
 
 
-def quantile(row: Row, ratio: float, window: int = 1) -> Output:
+def quantile(row: Row, ratio: float, window: int = 1, largest: int = 0) -> Output:
     pairs = [(token, run[at - back]) for run in row.runs for at, token in enumerate(run) for back in range(1, at + 1)]
     values = sorted((_cosine(row, *pair) for pair in pairs if pair[0] - pair[1] <= window), reverse=True)
     wanted = len(row.mergeable) - len(row.free) + _share(len(row.free), ratio)
     for threshold in [2.0, *values]:
-        groups = affinity(row, threshold - 1e-6, window)
+        groups = affinity(row, threshold - 1e-6, window, largest)
         if len(groups) <= wanted:
             return groups
-    return affinity(row, -2.0, window)
+    return affinity(row, -2.0, window, largest)
 
 
 def _cells(row: Row, ratio: float) -> list[list[int]]:
@@ -215,7 +219,10 @@ NAIVE: dict[str, Callable[..., Output]] = {
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("affinity", {"threshold": 0.85}),
     ("affinity", {"threshold": 0.8, "window": 3}),
+    ("affinity", {"threshold": 0.8, "window": 3, "largest": 2}),
     ("quantile", {"ratio": 0.6}),
+    ("quantile", {"ratio": 0.6, "largest": 2}),
+    ("quantile", {"ratio": 0.2, "largest": 3}),  # more than groups of three can do
     ("quantile", {"ratio": 0.35, "window": 3}),
     ("quantile", {"ratio": 1.0}),
     *((name, {"ratio": ratio}) for name in ("uniform", "stride", "interpolate") for ratio in (0.01, 0.5, 0.7, 1.0)),

@@ -212,7 +212,7 @@ class Policy(_Strict):
 
 def _behaviour(site: MergeSite) -> Any:
     if site.method == AFFINITY:
-        return site.layer, site.threshold, site.window
+        return site.layer, *site.settings.values()
     return site.layer, site.method, site.settings
 
 

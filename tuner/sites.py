@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 AFFINITY = "affinity"
+UNBOUNDED = ("largest", 0)  # the setting that bounds no group: it goes without saying
 Setting = float | int
 
 
@@ -18,6 +19,7 @@ class MergeSite(BaseModel):
         method: one of `tuner.methods.known.METHODS`, whose settings are those below that it has fields for.
         threshold: the cosine similarity, -1 to 1, from which on tokens are merged.
         window: how many of the group's last members a token is compared with.
+        largest: how many tokens a group may hold; 0 for any number, as published.
         ratio: the share of the audio tokens that is kept.
         seed: which tokens chance picks.
     """
@@ -28,6 +30,7 @@ class MergeSite(BaseModel):
     method: str = AFFINITY
     threshold: Annotated[float, Field(ge=-1, le=1)] = 1.0
     window: Annotated[int, Field(ge=1)] = 1
+    largest: Annotated[int, Field(ge=0, le=64)] = 0
     ratio: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -35,7 +38,8 @@ class MergeSite(BaseModel):
     def settings(self) -> dict[str, Setting]:
         """The method's settings by name."""
         if self.method == AFFINITY:  # known without loading torch
-            return {"threshold": self.threshold, "window": self.window}
+            bound = {"largest": self.largest} if self.largest else {}
+            return {"threshold": self.threshold, "window": self.window, **bound}
         from tuner.methods.known import settings_of
 
         return settings_of(self)
@@ -51,7 +55,7 @@ class MergeSite(BaseModel):
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> MergeSite:
-        if self.method == AFFINITY and {"threshold"} <= self._asked <= {"threshold", "window"}:
+        if self.method == AFFINITY and {"threshold"} <= self._asked <= {"threshold", "window", "largest"}:
             return self
         from tuner.methods.known import check
 

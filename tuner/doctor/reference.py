@@ -48,7 +48,9 @@ class Reference:
         return [sum(audio) for audio in self.audio]
 
 
-def groups_of(hidden: Tensor, mergeable: Sequence[bool], threshold: float, window: int) -> list[list[int]]:
+def groups_of(
+    hidden: Tensor, mergeable: Sequence[bool], threshold: float, window: int, largest: int = 0
+) -> list[list[int]]:
     """Groups the tokens of hidden [tokens, width] from left to right."""
     groups: list[list[int]] = []
     for token in range(len(hidden)):
@@ -56,7 +58,8 @@ def groups_of(hidden: Tensor, mergeable: Sequence[bool], threshold: float, windo
         comparable = mergeable[token] and bool(previous) and mergeable[previous[-1]]
         members = previous[-window:] if comparable else []
         similarities = [float(torch.cosine_similarity(hidden[token], hidden[member], dim=0)) for member in members]
-        if similarities and max(similarities) >= threshold:
+        room = not largest or len(previous) < largest
+        if similarities and max(similarities) >= threshold and room:
             previous.append(token)
         else:
             groups.append([token])
@@ -186,7 +189,8 @@ class _ByHand:
         return None if given is None else (args, kwargs | {"inputs_embeds": self._hear(given)})
 
     def _merge(self, hidden: Tensor, site: MergeSite) -> Tensor:
-        groups = groups_of(first_stream(hidden)[0].float(), self.mergeable, site.threshold, site.window)
+        audio = first_stream(hidden)[0].float()
+        groups = groups_of(audio, self.mergeable, site.threshold, site.window, site.largest)
         means = [hidden[..., group, :].float().mean(-2).to(hidden.dtype) for group in groups]
         kept = [_member(group, self.position) for group in groups]
         self.kept = [self.kept[index] for index in kept]

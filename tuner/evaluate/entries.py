@@ -37,11 +37,11 @@ def merge(band: Band, opens: Tensor, mergeable: Tensor, site: MergeSite) -> Tens
         band: the tokens before the site's layer.
         opens: [utterances, tokens] bool, which tokens open an entry before the site; all of them where none has merged.
         mergeable: [utterances, tokens] bool.
-        site: its threshold and window.
+        site: its threshold, window and bound.
     """
     entry = opens.cumsum(1) - 1
     entries_mergeable = torch.zeros_like(mergeable).scatter(1, entry, mergeable)  # an entry's tokens are all alike
-    joined = joins_at(entry_similarities(band, opens, site.window), entries_mergeable, site.threshold)
+    joined = joins_at(entry_similarities(band, opens, site.window), entries_mergeable, site.threshold, site.largest)
     return opens & ~joined.gather(1, entry)
 
 

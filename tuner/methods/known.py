@@ -16,7 +16,7 @@ from tuner.methods.random import Random
 from tuner.methods.samap import SaMap
 from tuner.methods.stride import Stride
 from tuner.methods.uniform import Uniform
-from tuner.sites import MergeSite, Setting
+from tuner.sites import UNBOUNDED, MergeSite, Setting
 
 METHODS: dict[str, Any] = {
     "affinity": Affinity,
@@ -43,7 +43,7 @@ def method_of(site: MergeSite) -> Method:
 def settings_of(site: MergeSite) -> dict[str, Setting]:
     """The settings of the site's method by name, defaults among them."""
     known: Any = method_of(site)
-    return {name: value for name, value in asdict(known).items() if value is not None}
+    return {name: value for name, value in asdict(known).items() if value is not None and (name, value) != UNBOUNDED}
 
 
 def check(site: MergeSite) -> None:

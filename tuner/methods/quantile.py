@@ -20,15 +20,17 @@ _NEVER = 2.0  # no similarity is as high
 
 @dataclass(frozen=True)
 class Quantile:
-    """The highest threshold at which no more than `ratio` of the utterance's tokens are left (a run keeps one).
+    """The highest threshold at which no more than `ratio` of the utterance's tokens are left, as far as groups may go
+    (a run keeps one).
 
     Attributes:
         ratio: the share that is kept.
-        window: how many of the open group's last members a token is compared with, as in affinity pooling.
+        window, largest: as in affinity pooling.
     """
 
     ratio: float
     window: int = 1
+    largest: int = 0
 
     def __call__(self, seen: Seen) -> Grouping:
         """Affinity pooling at the utterance's own threshold."""
@@ -54,6 +56,7 @@ class Quantile:
         high = comparable.sum((1, 2))[:, None]
         for _ in range(values.shape[1].bit_length()):
             middle = (low + high + 1) // 2
-            enough = joins_at(similar, mergeable, values.gather(1, middle)).sum(1, keepdim=True) >= surplus
+            joined = joins_at(similar, mergeable, values.gather(1, middle), self.largest)
+            enough = joined.sum(1, keepdim=True) >= surplus
             low, high = torch.where(enough, middle, low), torch.where(enough, high, middle - 1)
-        return joins_at(similar, mergeable, values.gather(1, low))
+        return joins_at(similar, mergeable, values.gather(1, low), self.largest)

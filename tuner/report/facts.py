@@ -154,13 +154,16 @@ def loading(outcome: Outcome) -> str | None:
 
 
 def sites(policy: Policy) -> str:
-    """A policy's sites in short: layer, threshold and, where it is not 1, window; or the method and its settings."""
+    """A policy's sites in short: layer, threshold and, where they are not the usual, window and largest group; or the
+    method and its settings."""
     return ", ".join(_site(site) for site in policy.sites)
 
 
 def _site(site: MergeSite) -> str:
     if site.method == AFFINITY:
-        return f"L{site.layer} ≥ {site.threshold:g}" + (f" (window {site.window})" if site.window > 1 else "")
+        unusual = [f"window {site.window}"] if site.window > 1 else []
+        unusual += [f"groups of {site.largest}"] if site.largest else []
+        return f"L{site.layer} ≥ {site.threshold:g}" + (f" ({', '.join(unusual)})" if unusual else "")
     return f"L{site.layer} {site.method} " + " ".join(f"{name} {value:g}" for name, value in site.settings.items())
 
 

@@ -119,9 +119,12 @@ def draw_sites(outcome: Outcome, chosen: Evaluation | None = None, baseline: Eva
     lower.set_ylabel("Threshold or ratio" if others else "Merge at similarity ≥")
     (upper if chosen else lower).set_title(policy.name, fontsize=11, loc="left", parse_math=False)
     if len(policy.sites) <= max(8, layers // 2):
-        wide = any(site.window > 1 for site in policy.sites)
+        wide, bounded = any(site.window > 1 for site in policy.sites), any(site.largest for site in policy.sites)
         texts = [
-            (f"{site.method} " if others else "") + f"{_strength(site):.2f}" + (f", w{site.window}" if wide else "")
+            (f"{site.method} " if others else "")
+            + f"{_strength(site):.2f}"
+            + (f", w{site.window}" if wide else "")
+            + (f", ≤{site.largest or '∞'}" if bounded else "")
             for site in policy.sites
         ]
         settle(figure)

@@ -16,22 +16,23 @@ from torch.nn.functional import normalize, pad
 Position = Literal["first", "middle", "last"]
 
 
-def joins(hidden: Tensor, mergeable: Tensor, threshold: float, window: int) -> Tensor:
+def joins(hidden: Tensor, mergeable: Tensor, threshold: float, window: int, largest: int = 0) -> Tensor:
     """Tells which tokens join the group that is open when they are reached.
 
     A token joins when its greatest cosine similarity to the last `window` members of the open group is at least
-    `threshold`; otherwise it opens a new group.
+    `threshold` and the group has fewer than `largest` members; otherwise it opens a new group.
 
     Args:
         hidden: [batch, tokens, hidden], any floating dtype; compared in float32.
         mergeable: [batch, tokens] bool. Every other token is a group of its own, so no group reaches across it.
         threshold: cosine similarity, -1 to 1.
         window: how many of the group's last members are looked at, at least 1.
+        largest: how many members a group has at most; 0 for any number, as published.
 
     Returns:
         [batch, tokens] bool, False where a token opens a group.
     """
-    return joins_at(similarities(hidden, window), mergeable, threshold)
+    return joins_at(similarities(hidden, window), mergeable, threshold, largest)
 
 
 def similarities(hidden: Tensor, window: int) -> Tensor:
@@ -46,21 +47,22 @@ def similarities(hidden: Tensor, window: int) -> Tensor:
     return found
 
 
-def joins_at(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
+def joins_at(similar: Tensor, mergeable: Tensor, threshold: float | Tensor, largest: int = 0) -> Tensor:
     """`joins`, from the similarities [batch, tokens, window] of the tokens to those before them; rows may each have a
     `threshold` [batch, 1] of their own."""
     window = similar.shape[-1]
-    nearest = _nearest_similar(similar, mergeable, threshold)
-    if window == 1:
+    nearest = _nearest_similar(similar, mergeable, threshold, none=max(window, largest) + 1)
+    if window == 1 and not largest:
         return nearest == 1
-    size_before = pad(_open_group_sizes(nearest, window)[:, :-1], (1, 0))
-    return nearest <= size_before
+    size_before = pad(_open_group_sizes(nearest, window, largest)[:, :-1], (1, 0))
+    joined = nearest <= size_before
+    return joined & (size_before < largest) if largest else joined
 
 
-def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float | Tensor) -> Tensor:
-    """[batch, tokens]: how far back the nearest similar token is, `window + 1` where none is within the window."""
+def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float | Tensor, none: int) -> Tensor:
+    """[batch, tokens]: how far back the nearest similar token is, `none` where there is none within the window."""
     window = similar.shape[-1]
-    nearest = torch.full(mergeable.shape, window + 1, device=similar.device)
+    nearest = torch.full(mergeable.shape, none, device=similar.device)
     for distance in range(min(window, mergeable.shape[1] - 1), 0, -1):
         joined = similar[:, distance:, distance - 1] >= threshold
         joined &= mergeable[:, distance:] & mergeable[:, :-distance]
@@ -68,15 +70,16 @@ def _nearest_similar(similar: Tensor, mergeable: Tensor, threshold: float | Tens
     return nearest
 
 
-def _open_group_sizes(nearest: Tensor, window: int) -> Tensor:
-    """[batch, tokens]: size of the open group after each token, counted up to `window`.
+def _open_group_sizes(nearest: Tensor, window: int, largest: int) -> Tensor:
+    """[batch, tokens]: size of the open group after each token, counted up to `largest`, or `window` where that is 0.
 
-    Whether a token joins depends only on that size before it: the similar token must be a member, `nearest <= size`.
-    So every token is a function from size to size, and the functions of a stretch of tokens compose into one. Doubling
+    Whether a token joins depends only on that size before it: the similar token must be a member, `nearest <= size`,
+    and there must be room. So every token is a function from size to size, and the functions of a stretch of tokens compose into one. Doubling
     the stretch (Hillis & Steele's prefix scan) gives all prefixes in log2(tokens) steps.
     """
-    sizes = torch.arange(1, window + 1, device=nearest.device)
-    grown = (sizes + 1).clamp(max=window)
+    counted = largest or window
+    sizes = torch.arange(1, counted + 1, device=nearest.device)
+    grown = torch.where(sizes < counted, sizes + 1, 1 if largest else counted)
     after = torch.where(sizes >= nearest[..., None], grown, 1) - 1  # [batch, tokens, size before - 1] -> size after - 1
     stretch = 1
     while stretch < after.shape[1]:

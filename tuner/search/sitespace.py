@@ -20,10 +20,10 @@ from tuner.search.ranges import (
     distribution_of,
     value_of,
 )
-from tuner.sites import AFFINITY, MergeSite
+from tuner.sites import AFFINITY, UNBOUNDED, MergeSite
 
 _BY_KEYS = ("atome", "threshold")  # what it keeps depends on keys
-_UNSAID = (("method", AFFINITY), ("off", 1.0))
+_UNSAID = (("method", AFFINITY), ("off", 1.0), UNBOUNDED)
 
 
 class MethodChoices(Strict):
@@ -43,6 +43,7 @@ class SiteSpace(Strict):
     method: str | MethodChoices = AFFINITY
     threshold: Threshold | Range | None = None
     window: int | Choices = 1
+    largest: int | Choices = 0
     ratio: Annotated[float, Field(gt=0, le=1)] | Range | None = None
     seed: int | Choices | None = None
     off: Annotated[float, Field(ge=-1, le=1)] = 1.0
@@ -83,7 +84,7 @@ class SiteSpace(Strict):
         if isinstance(self.method, MethodChoices):
             yield f"method.{number}", CategoricalDistribution(self.method.choices)
         used = {name for method in self.methods for name in self._settings(method)}
-        for name in ("threshold", "window", "ratio", "seed"):
+        for name in ("threshold", "window", "largest", "ratio", "seed"):
             if name in used:
                 yield from distribution_of(f"{name}.{number}", getattr(self, name), layers)
 
@@ -95,7 +96,7 @@ class SiteSpace(Strict):
         }
         if values.get("threshold", -1) > self.off or values.get("ratio", 0) >= 1:
             return None
-        whole = {name: int(value) for name, value in values.items() if name in ("window", "seed")}
+        whole = {name: int(value) for name, value in values.items() if name in ("window", "largest", "seed")}
         real = {name: round(value, 4) for name, value in values.items() if name not in whole}
         layer = int(value_of(params, f"layer.{number}", self.layer, layers))
         given: dict[str, Any] = {**real, **whole}

@@ -153,7 +153,7 @@ class SearchSpace(Strict):
 
     def strongest(self, layers: int, method: str | None = None) -> tuple[MergeSite, ...]:
         """The policy that saves most: every threshold and ratio at its lowest, every site at its earliest, windows
-        widest; by `method` at every site that may have it."""
+        widest, groups as large as may be; by `method` at every site that may have it."""
         params = {name: self._strong(name, d) for name, d in self._free(layers)}
         for name, distribution in self._free(layers):
             if name.startswith("method") and method is not None and holds(distribution, method):
@@ -174,7 +174,7 @@ class SearchSpace(Strict):
             params: Params = {name: off(distribution) for name, distribution in free.items()}
             params.update({"position": position} if "position" in free else {})
             for slot, site in zip(slots, sites, strict=True):
-                values = {"layer": site.layer, "method": site.method, **site.settings}
+                values = {"layer": site.layer, "method": site.method, "largest": 0, **site.settings}
                 params.update({f"{key}.{slot}": value for key, value in values.items() if f"{key}.{slot}" in free})
             inside = all(holds(free[name], value) for name, value in params.items())
             if inside and self.sites_of(params, layers) == sites:
@@ -190,6 +190,8 @@ class SearchSpace(Strict):
             choices = cast(tuple[int | str, ...], distribution.choices)
             if name.startswith(("method", "position")):
                 return choices[0]
+            if name.startswith("largest"):
+                return 0 if 0 in choices else max(choices)
             return max(choices) if name.startswith("window") else min(choices)
         if isinstance(distribution, IntDistribution | FloatDistribution):
             return distribution.low
