@@ -22,10 +22,9 @@ def evidence(harms: dict[tuple[int, float], Harm], **changed: Any) -> Evidence:
     return Evidence(replace(probes.found(probes.effects(harms), LAYERS), **changed))
 
 
-def space(layer: Any, threshold: Any) -> SearchSpace:
-    return SearchSpace.model_validate(
-        {"schema": 1, "name": "x", "sites": [{"layer": layer, "threshold": threshold, "window": 1}]}
-    )
+def space(layer: Any, threshold: Any, largest: Any = 0) -> SearchSpace:
+    site = {"layer": layer, "threshold": threshold, "window": 1, "largest": largest}
+    return SearchSpace.model_validate({"schema": 1, "name": "x", "sites": [site]})
 
 
 def every(harm: Harm, *layers: int) -> dict[tuple[int, float], Harm]:
@@ -75,6 +74,16 @@ def test_thresholds_that_keep_too_little_or_all_are_cut_off(
     narrower, _ = narrow(space(layer, {"low": 0.5, "high": 0.95}), evidence(harms), LAYERS)
     distribution: Any = narrower.distributions(LAYERS)["threshold.0"]
     assert (distribution.low, distribution.high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("largest", "lowest"), [(2, 0.5), (4, 0.5), (5, 0.6), ({"choices": [2, 3]}, 0.5), ({"choices": [2, 0]}, 0.6)]
+)
+def test_groups_that_cannot_take_too_much_may_have_any_threshold(largest: Any, lowest: float) -> None:
+    harms = NOTHING_RULED_OUT | {(0, 0.25): "harmful"}
+    narrower, _ = narrow(space(0.0, {"low": 0.5, "high": 0.95}, largest), evidence(harms), LAYERS)
+    distribution: Any = narrower.distributions(LAYERS)["threshold.0"]
+    assert distribution.low == pytest.approx(lowest)
 
 
 def test_ratios_of_other_methods_are_narrowed_alike() -> None:

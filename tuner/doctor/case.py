@@ -26,22 +26,22 @@ ENCODER = 1e-5  # differences in what enters the decoder that are rounding
 
 @dataclass(frozen=True)
 class Shape:
-    """A policy in the terms of any model: sites as (share of the depth, window); thresholds are set by what is heard.
+    """A policy in the terms of any model: sites as (share of the depth, window, largest group); thresholds are set by what is heard.
 
     `everything` merges each run of audio into one token, the way that no rounding can change.
     """
 
     name: str
-    sites: tuple[tuple[float, int], ...]
+    sites: tuple[tuple[float, int, int], ...]
     position: Position = "first"
     everything: bool = False
 
 
 SHAPES = (
-    Shape("input", ((0.0, 1),)),
-    Shape("deep", ((0.5, 3),), position="middle"),
-    Shape("three sites", ((0.0, 1), (0.4, 2), (1.0, 3)), position="last"),
-    Shape("everything", ((0.3, 1),), everything=True),
+    Shape("input", ((0.0, 1, 0),)),
+    Shape("deep", ((0.5, 3, 0),), position="middle"),
+    Shape("three sites", ((0.0, 1, 2), (0.4, 2, 3), (1.0, 3, 0)), position="last"),
+    Shape("everything", ((0.3, 1, 0),), everything=True),
 )
 
 
@@ -137,7 +137,7 @@ def _sites(speech: Speech, parts: SpeechModel, shape: Shape) -> tuple[MergeSite,
     """The shape's sites, each threshold where it merges about half and no rounding decides."""
     deepest = parts.num_layers - 1 if parts.first_donor is None else parts.first_donor
     sites: list[MergeSite] = []
-    for depth, window in shape.sites:
+    for depth, window, largest in shape.sites:
         layer = round(depth * deepest)
         if sites and layer <= sites[-1].layer:
             continue
@@ -145,7 +145,7 @@ def _sites(speech: Speech, parts: SpeechModel, shape: Shape) -> tuple[MergeSite,
         if not shape.everything:
             heard = [reference(speech.loaded.model, one, sites, shape.position) for one in speech.alone]
             threshold = _between([_similarities(one, layer, window) for one in heard])
-        sites.append(MergeSite(layer=layer, threshold=threshold, window=window))
+        sites.append(MergeSite(layer=layer, threshold=threshold, window=window, largest=largest))
     return tuple(sites)
 
 

@@ -74,8 +74,8 @@ def _open_group_sizes(nearest: Tensor, window: int, largest: int) -> Tensor:
     """[batch, tokens]: size of the open group after each token, counted up to `largest`, or `window` where that is 0.
 
     Whether a token joins depends only on that size before it: the similar token must be a member, `nearest <= size`,
-    and there must be room. So every token is a function from size to size, and the functions of a stretch of tokens compose into one. Doubling
-    the stretch (Hillis & Steele's prefix scan) gives all prefixes in log2(tokens) steps.
+    and there must be room. So every token is a function from size to size, and the functions of a stretch of tokens
+    compose into one. Doubling the stretch (Hillis & Steele's prefix scan) gives all prefixes in log2(tokens) steps.
     """
     counted = largest or window
     sizes = torch.arange(1, counted + 1, device=nearest.device)

@@ -9,7 +9,7 @@ from typing import Any
 from tuner.loading import LoadedModel
 from tuner.runtime.models import fingerprint
 from tuner.search.evidence import NOTHING, Evidence
-from tuner.search.ranges import STEP, Range, bounds
+from tuner.search.ranges import STEP, Choices, Range, bounds
 from tuner.search.settings import Settings
 from tuner.search.sitespace import SiteSpace
 from tuner.search.space import LadderSpace, SearchSpace
@@ -78,7 +78,7 @@ def _site(site: SiteSpace, name: str, evidence: Evidence, layers: int, reasons: 
     reach = range(low, high + 1)
     changed: dict[str, Any] = {"layer": depth}
     if isinstance(site.threshold, Range) and AFFINITY in site.methods:
-        threshold = _threshold(site.threshold, name, evidence, reach, reasons)
+        threshold = _threshold(site.threshold, name, evidence, reach, reasons, _left_by(site.largest))
         off = _off(threshold, evidence, reach)
         if off + SWITCH < threshold.high:
             reasons.append(
@@ -123,11 +123,13 @@ def _depth(depth: float | Range, name: str, evidence: Evidence, layers: int, rea
     return Range(low=left[0] / (layers - 1), high=left[-1] / (layers - 1))
 
 
-def _threshold(threshold: Range, name: str, evidence: Evidence, layers: range, reasons: list[str]) -> Range:
-    """Without what keeps too little at every one of `layers`."""
+def _threshold(
+    threshold: Range, name: str, evidence: Evidence, layers: range, reasons: list[str], bound: float = 0.0
+) -> Range:
+    """Without what keeps too little at every one of `layers`; groups leave the share `bound` at least."""
     grid = list(_grid(threshold))
-    gentlest = min(layers, key=lambda layer: _lowest(grid, evidence, layer))
-    low = _lowest(grid, evidence, gentlest)
+    gentlest = min(layers, key=lambda layer: _lowest(grid, evidence, layer, bound))
+    low = _lowest(grid, evidence, gentlest, bound)
     if low > threshold.low:
         reasons.append(
             f"{name}: thresholds from {threshold.low:g} begin at {low:g}; below, less than "
@@ -158,10 +160,16 @@ def _off(threshold: Range, evidence: Evidence, layers: range) -> float:
     return max(merging, default=threshold.low)
 
 
-def _lowest(grid: list[float], evidence: Evidence, layer: int) -> float:
+def _left_by(largest: int | Choices) -> float:
+    """The share of tokens that the largest groups leave; 0 where there may be groups of any size."""
+    sizes = largest.choices if isinstance(largest, Choices) else (largest,)
+    return 0.0 if 0 in sizes else 1 / max(sizes)
+
+
+def _lowest(grid: list[float], evidence: Evidence, layer: int, bound: float) -> float:
     """The lowest threshold that keeps enough before a layer, even with the window that merges least."""
     enough = evidence.too_little(layer) - 1e-9  # rounding rules nothing out
-    return next((value for value in grid if evidence.kept(layer, value, most=True) >= enough), grid[-1])
+    return next((value for value in grid if max(evidence.kept(layer, value, most=True), bound) >= enough), grid[-1])
 
 
 def _grid(values: Range) -> Iterator[float]:
