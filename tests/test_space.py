@@ -139,7 +139,6 @@ def test_spaces_without_methods_are_what_they_were() -> None:
         "dual": "8f7277b1153129aa",
         "input": "b169fde3a288a349",
         "ladder": "24a1f6963995fd02",
-        "triple": "17397786e814b846",
     }
     assert {name: SearchSpace.load(name).fingerprint for name in known} == known
 

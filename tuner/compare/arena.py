@@ -16,6 +16,7 @@ from tuner.evaluate.keep import Keep
 from tuner.evaluate.records import Evaluation
 from tuner.policy import Policy
 from tuner.search.context import Context
+from tuner.search.drift import drift
 from tuner.search.judge import Matched
 from tuner.search.outcome import Judgement
 from tuner.search.run import judge_baseline
@@ -86,10 +87,12 @@ class Arena:
         self.context.watcher.stage(f"baseline, {self._part}", len(self.decides))
         return self.context.evaluate(self._part, self.context.baseline, self._final, self.context.watcher.advance)
 
-    def finalists(self, policies: Iterable[Policy], budget: float) -> list[Judgement]:
-        """Judgements on the selection split."""
+    def finalists(self, policies: Iterable[Policy], budget: float) -> list[tuple[Judgement, float]]:
+        """Judgements and drifts on the selection split."""
         judge = Matched(self.selected.baseline, self.context.costing(self._selection), {COST: budget + SLACK})
-        return [judge.judgement("", policy, self.selected.evaluate(policy)) for policy in policies]
+        found = [(policy, self.selected.evaluate(policy)) for policy in policies]
+        baseline = self.selected.baseline
+        return [(judge.judgement("", policy, one), drift(one, baseline)) for policy, one in found]
 
     def measured(self, label: str, policy: Policy, budget: float) -> Judgement:
         """By plain `generate()` where it counts; each policy runs once."""

@@ -50,12 +50,14 @@ def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
     return replace(entry, seconds=time.monotonic() - began)
 
 
-def choose(judgements: Sequence[Judgement]) -> Judgement:
-    """As a search chooses. Where it would choose none, the best of those within the budget although they loop, else the
-    cheapest: a method shall be seen for what it is, and tables mark what its choice does not keep."""
-    tolerant = [replace(one, loops=False) for one in judgements]
-    cheapest = min(judgements, key=lambda one: one.costs[COST])
-    return selection.choose(judgements, COST) or selection.choose(tolerant, COST) or cheapest
+def choose(judged: Sequence[tuple[Judgement, float]]) -> Judgement:
+    """Of judgements with their drifts the one that drifts least: of few utterances it tells good policies apart where
+    errors do not. Where none keeps the budget without looping, the best of those that loop, else the cheapest: a method
+    shall be seen for what it is, and tables mark what its choice does not keep."""
+    sound = [one for one in judged if one[0].feasible] or [one for one in judged if one[0].within_budget]
+    if sound:
+        return min(sound, key=lambda one: one[1])[0]
+    return min((one for one, _ in judged), key=lambda one: one.costs[COST])
 
 
 def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tuple[list[TrialResult], str]:

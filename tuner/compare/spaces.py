@@ -13,11 +13,11 @@ from tuner.search.space import SearchSpace
 from tuner.sites import AFFINITY
 
 DEPTHS = (0.0, Range(low=0.1, high=0.45), Range(low=0.5, high=1.0))  # those of search_spaces/triple.yaml
-OFF = {"threshold": 1.02, "ratio": 1.0}
+OFF = 1.2  # of thresholds and ratios: what is above 1 leaves a site out, so that every method may do without
 # How strongly each site may merge at most, where the budget does not say it.
-LEAST = {"threshold": (0.0, 0.6, 0.3), "ratio": (0.1, 0.3, 0.1)}
+LEAST = {"threshold": (0.0, 0.4, 0.0), "ratio": (0.1, 0.3, 0.1)}
 HALVES = {"atome": 0.5}  # it merges pairs, so that lower ratios change nothing
-WINDOWS = Choices(choices=(1, 3))
+FEW = {"window": Choices(choices=(1, 3)), "largest": Choices(choices=(2, 3, 0))}  # settings with few values
 MEANS = Range(low=0.6, high=1.0)  # SA-MAP's threshold, which merges before the ratio selects
 
 
@@ -41,7 +41,7 @@ def spread(method: str, least: float | None) -> SearchSpace:
             None where it is not known.
     """
     free: dict[str, Any] = {"threshold": MEANS} if method == "samap" else {}
-    free |= {"window": WINDOWS} if "window" in _settings(method) else {}
+    free |= {name: choices for name, choices in FEW.items() if name in _settings(method)}
     sites = (_site(method, 0, least, **free), _site(method, 1, **free), _site(method, 2, **free))
     return SearchSpace(schema=1, name=f"{method} at three sites", sites=sites, position="last")
 
@@ -49,7 +49,7 @@ def spread(method: str, least: float | None) -> SearchSpace:
 def _site(method: str, number: int, least: float | None = None, **free: Any) -> SiteSpace:
     name = strength_of(method)
     low = LEAST[name][number] if least is None else least
-    reach = Range(low=max(low, HALVES.get(method, low)), high=OFF[name])
+    reach = Range(low=max(low, HALVES.get(method, low)), high=OFF)
     return SiteSpace(layer=DEPTHS[number], method=method, **{**free, name: reach})
 
 

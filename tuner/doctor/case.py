@@ -26,7 +26,8 @@ ENCODER = 1e-5  # differences in what enters the decoder that are rounding
 
 @dataclass(frozen=True)
 class Shape:
-    """A policy in the terms of any model: sites as (share of the depth, window, largest group); thresholds are set by what is heard.
+    """A policy in the terms of any model: sites as (share of the depth, window, largest group); thresholds are set by
+    what is heard.
 
     `everything` merges each run of audio into one token, the way that no rounding can change.
     """

@@ -36,7 +36,8 @@ class SiteSpace(Strict):
     """Ranges of one merge site.
 
     A method that takes a `ratio` takes it alone where it shares the site with others: `threshold` is affinity's then.
-    Above `off` a threshold leaves the site out: no similarity is above 1, and in some models none is near it.
+    Above `off` a threshold leaves the site out: no similarity is above 1, and in some models none is near it. From 1 on
+    a ratio does. How far a range reaches beyond says how often a sampler tries without the site.
     """
 
     layer: Depth | Range
@@ -55,8 +56,8 @@ class SiteSpace(Strict):
 
     @model_validator(mode="after")
     def _drawable(self) -> SiteSpace:
-        if isinstance(self.ratio, Range) and not 0 < self.ratio.low <= self.ratio.high <= 1:
-            raise ValueError(f"ratios are above 0 and up to 1, got {self.ratio.low} to {self.ratio.high}")
+        if isinstance(self.ratio, Range) and not 0 < self.ratio.low <= 1:
+            raise ValueError(f"ratios begin above 0 and not above 1, got {self.ratio.low} to {self.ratio.high}")
         for name in self.methods:
             if name not in METHODS:
                 raise ValueError(f"there is no method {name!r}; known: {', '.join(METHODS)}")
