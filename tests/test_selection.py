@@ -97,12 +97,12 @@ def test_trials_that_were_not_decoded_are_never_chosen_from() -> None:
         ([judgement(0.02, 0.6), judgement(0.01, 0.7)], 1),  # the lower bound wins, not the cheaper policy
         ([judgement(0.001, 0.6, feasible=False), judgement(0.05, 0.7)], 1),  # the budget comes first
         ([judgement(0.0100, 0.6, sites=3), judgement(0.0105, 0.7, sites=1)], 1),  # a tie goes to the simpler one
-        ([judgement(0.0100, 0.7), judgement(0.0105, 0.6)], 1),  # then to the cheaper one
+        ([judgement(0.0105, 0.6), judgement(0.0100, 0.7)], 1),  # then to the lower bound, not to the cheaper one
         ([judgement(0.01, 0.6, feasible=False)], None),
     ],
 )
 def test_the_choice(judged: list[Judgement], place: int | None) -> None:
-    assert choose(judged, "prefill_flops") is (None if place is None else judged[place])
+    assert choose(judged) is (None if place is None else judged[place])
 
 
 @pytest.mark.parametrize(

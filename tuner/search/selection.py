@@ -40,14 +40,14 @@ def finalists(trials: Sequence[TrialResult], cost: str, count: int) -> list[Tria
     return [trial for _, trial in order[:count]]
 
 
-def choose(judgements: Sequence[Judgement], cost: str) -> Judgement | None:
+def choose(judgements: Sequence[Judgement]) -> Judgement | None:
     """The feasible judgement whose upper bound of the difference is lowest; None if none is feasible.
 
-    Bounds that hardly differ are a tie, which goes to the policy with fewer sites, then to the cheaper one.
+    Bounds that hardly differ are a tie, which goes to the policy with fewer sites, then to the lower bound.
     """
     feasible = [judgement for judgement in judgements if judgement.feasible]
     if not feasible:
         return None
     best = min(judgement.ci95[1] for judgement in feasible)
     ties = [judgement for judgement in feasible if judgement.ci95[1] <= best + TIE]
-    return min(ties, key=lambda judgement: (len(judgement.policy.sites), judgement.costs[cost]))
+    return min(ties, key=lambda judgement: (len(judgement.policy.sites), judgement.ci95[1]))

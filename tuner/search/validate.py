@@ -37,7 +37,7 @@ def validate(context: Context, trials: Sequence[TrialResult]) -> tuple[list[Judg
     # Many finalists hear the selection split, so its audio is encoded once. What is published is measured plainly.
     evaluator = context.evaluator_for(context.splits.selection, encode_once=True)
     judge, judgements = _judge(context, "selection", evaluator, labelled)
-    best = selection.choose(judgements, cost)
+    best = selection.choose(judgements)
     if best is None:
         if any(one.within_budget for one in judgements):
             log.warning("every finalist within the budget loops on the selection split; search with a higher budget")
