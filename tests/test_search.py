@@ -128,6 +128,8 @@ def test_ctrl_c_ends_with_what_was_found(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=100)
     assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "--resume stopped does the rest" in " ".join(output.split())
     assert 1 <= len(finished(run)) < 500
     assert (tmp_path / "policies" / "reference-asr-0.95.yaml").exists()
 

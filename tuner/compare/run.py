@@ -50,7 +50,7 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> tuple[Compared, Path]
         TunerError: anything the user can put right.
     """
     watcher = watcher or Watcher()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     arena = Arena.of(plan, watcher)
     ledger = arena.context.folder.path / LEDGER
     known = [Entry.from_json(content) for content in journal.read(ledger)]

@@ -45,14 +45,18 @@ def search(settings: Settings, resume: Path | None = None, watcher: Watcher | No
     )
     context.folder.note("environment", context.environment())
     _tell_of_start(context)
-    with mirrored(context) as tracker:
-        proposals = prepare(context)
-        _refuse_infeasible(context, proposals)
-        trials = Trials(context, proposals, opened, tracker)
-        trials.run(None if settings.timeout is None else began + settings.timeout)
-        outcome, files = conclude(context, trials.results, began, interrupted=trials.interrupted)
-        tracker.finish(outcome, files)
-        return outcome
+    try:
+        with mirrored(context) as tracker:
+            proposals = prepare(context)
+            _refuse_infeasible(context, proposals)
+            trials = Trials(context, proposals, opened, tracker)
+            trials.run(None if settings.timeout is None else began + settings.timeout)
+            outcome, files = conclude(context, trials.results, began, interrupted=trials.interrupted)
+            tracker.finish(outcome, files)
+            return outcome
+    except KeyboardInterrupt:
+        log.warning("interrupted: what is finished is kept; go on with --resume %s", context.folder.path.name)
+        raise
 
 
 def prepare(context: Context) -> Proposals:

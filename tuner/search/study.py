@@ -34,7 +34,7 @@ def open_study(
     Raises:
         SearchError: when the study in the storage was made for something else.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would show a traceback for Ctrl-C
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = RDBStorage(storage_url, heartbeat_interval=HEARTBEAT, grace_period=GRACE)

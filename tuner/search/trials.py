@@ -65,7 +65,11 @@ class Trials:
         except KeyboardInterrupt:
             self.interrupted = True
             study.recover(self.study)
-            log.warning("interrupted: going on with the %d trials that are finished", len(self.results))
+            log.warning(
+                "interrupted: going on with the %d trials that are finished; --resume %s does the rest",
+                len(self.results),
+                self.context.folder.path.name,
+            )
         return self.results
 
     def _known_policies(self) -> tuple[list[tuple[str, Params]], list[tuple[str, Policy]]]:
