@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tuner.evaluate.costing import COSTS, Costing, ratios
 from tuner.evaluate.records import Evaluation
 from tuner.evaluate.statistics import Interval, metric_of, paired_difference, ratio_of_sums
@@ -46,8 +49,8 @@ class Judge:
         counted = self._costing.count(evaluation)
         heard = [self._places[record.id] for record in evaluation.records]
         bare = {name: values[heard] for name, values in self._costs.items()}
-        bounds = {name: ratio_of_sums(counted[name], bare[name]).high for name in self.budgets}
-        return ratios(counted, bare), bounds
+        found = ratios(counted, bare)
+        return found, {name: self._bound(found[name], counted[name], bare[name]) for name in self.budgets}
 
     def verdict(self, evaluation: Evaluation) -> Verdict:
         """Difference, costs and feasibility of one evaluation."""
@@ -93,6 +96,10 @@ class Judge:
             loops=verdict.broken > LOOPS,
         )
 
+    def _bound(self, ratio: float, counted: NDArray[np.float64], bare: NDArray[np.float64]) -> float:
+        """What a budget is held against, of a cost by utterance and its ratio to the baseline's."""
+        return ratio_of_sums(counted, bare).high
+
 
 class Matched(Judge):
     """Holds budgets against the measured ratios themselves, for methods that are compared at the same cost.
@@ -101,7 +108,5 @@ class Matched(Judge):
     always keeps the same share, which would then have more to spend.
     """
 
-    def costs(self, evaluation: Evaluation) -> tuple[dict[str, float], dict[str, float]]:
-        """The ratios of all costs, and again of those with a budget."""
-        found = super().costs(evaluation)[0]
-        return found, {name: found[name] for name in self.budgets}
+    def _bound(self, ratio: float, counted: NDArray[np.float64], bare: NDArray[np.float64]) -> float:
+        return ratio

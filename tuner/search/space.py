@@ -174,7 +174,7 @@ class SearchSpace(Strict):
             params: Params = {name: off(distribution) for name, distribution in free.items()}
             params.update({"position": position} if "position" in free else {})
             for slot, site in zip(slots, sites, strict=True):
-                values = {"layer": site.layer, "method": site.method, "largest": 0, **site.settings}
+                values = {"layer": site.layer, "method": site.method, "largest": site.largest, **site.settings}
                 params.update({f"{key}.{slot}": value for key, value in values.items() if f"{key}.{slot}" in free})
             inside = all(holds(free[name], value) for name, value in params.items())
             if inside and self.sites_of(params, layers) == sites:
