@@ -14,6 +14,7 @@ from tuner.search.settings import Settings
 from tuner.search.watch import Watcher
 
 BUDGET = 0.75
+TIGHT = 0.45
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +23,18 @@ def proposals(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
 
 
 @pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
+    return _proposals("dual", tmp_path_factory, TIGHT)
+
+
+@pytest.fixture(scope="module")
 def over_methods(tmp_path_factory: pytest.TempPathFactory) -> Proposals:
     return _proposals("methods", tmp_path_factory)
 
 
-def _proposals(space: str, tmp_path_factory: pytest.TempPathFactory) -> Proposals:
+def _proposals(space: str, tmp_path_factory: pytest.TempPathFactory, level: float = BUDGET) -> Proposals:
     runs = tmp_path_factory.mktemp("runs")
-    budget = {"prefill_flops": BUDGET}
+    budget = {"prefill_flops": level}
     settings = Settings("reference", budget, space=space, limit=6, run="x", runs=runs, device="cpu")
     return prepare(Context(settings, None, Watcher()))
 
@@ -47,6 +53,21 @@ def test_the_solved_threshold_spends_the_budget_and_no_more(proposals: Proposals
     assert bound(proposals, policy) <= BUDGET
     gentler = policy.model_copy(update={"sites": (site.model_copy(update={"threshold": site.threshold + 0.005}),)})
     assert bound(proposals, gentler) > BUDGET
+
+
+def test_sites_before_the_last_merge_harder_than_drawn_where_it_alone_saves_too_little(tight: Proposals) -> None:
+    deep = {"window.0": 1, "layer.1": 8, "window.1": 1}
+    drawn = []
+    for threshold in (1.02, 0.95, 0.6):
+        study = optuna.create_study()
+        study.enqueue_trial({"threshold.0": threshold, **deep})
+        drawn.append(tight.draw(study.ask()).policy)
+    for policy in drawn:
+        assert bound(tight, policy) <= TIGHT
+    first = [policy.sites[0].threshold for policy in drawn]
+    assert first[0] < 1, "left out, as drawn, was not enough"
+    assert first[1] < 0.95, "nor was 0.95"
+    assert first[2] == 0.6, "was enough"
 
 
 def test_known_policies_stay_what_they_are(proposals: Proposals) -> None:
@@ -71,5 +92,4 @@ def test_the_last_site_spends_the_budget_by_any_method(over_methods: Proposals, 
     strength = over_methods.context.space.solved_by({"method.1": method}).partition(".")[0]
     gentler = site.model_copy(update={strength: site.settings[strength] + 0.005})
     assert bound(over_methods, policy.model_copy(update={"sites": (gentler,)})) > BUDGET
-    if method != "atome":  # one site of pairs can only halve, which is not enough here
-        assert bound(over_methods, policy) <= BUDGET
+    assert bound(over_methods, policy) <= BUDGET

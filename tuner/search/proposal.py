@@ -25,6 +25,7 @@ SHIFT, REACH = 0.005, 1.0  # how finely, and how far, all thresholds move togeth
 ERROR = 0.005  # of a cost ratio: predictions are seldom further off (BENCHMARKS.md)
 NOTHING = 2.0  # a threshold and a ratio at which a site does nothing
 FINER = 2  # steps of the solved threshold to one of the searched ones: a whole step can be two points of cost
+HARDER = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way to their strongest, for the sites before the solved one
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Proposals:
 
     Where `solve` is set, no trial is lost on policies that cost too much or save more than is asked for. If the space
     allows it, the sampler chooses everything but the last threshold or ratio. Passes up to the last site then tell what
-    it would save at every one, and the candidate's own pass goes on from there. In other spaces, such as ladders, the
+    it would save at every one, and the candidate's own pass goes on from there. Where the last site at its strongest is
+    not enough, the ones before merge harder than drawn, all together. In other spaces, such as ladders, the
     sampler chooses the shape, and `predictor` says by how much all thresholds together have to move; it knows affinity
     alone, so policies of other methods are left as they are drawn.
     """
@@ -86,17 +88,21 @@ class Proposals:
 
     def _solved(self, params: Params, name: str, distribution: FloatDistribution) -> Proposal:
         """With the highest threshold or ratio, so the gentlest merging, that keeps every budget; with the lowest there
-        is when none does."""
-        before = self._policy({**params, name: NOTHING})
-        strongest = self._policy({**params, name: distribution.low})
-        if len(strongest.sites) == len(before.sites):
-            return Proposal(before)  # switched off even at its lowest
-        begun = self.drafted.begin(before, strongest.sites[-1])
+        is, behind sites that merge as little harder than drawn as that takes, when none does."""
         step = (distribution.step or 1e-2) / FINER
+        for share in HARDER:
+            drawn = self.context.space.harder(params, share, self.context.layers)
 
-        def at(steps: int) -> Policy:
-            return self._policy({**params, name: round(distribution.low + steps * step, 4)})
+            def at(steps: int, drawn: Params = drawn) -> Policy:
+                return self._policy({**drawn, name: round(distribution.low + steps * step, 4)})
 
+            before, strongest = self._policy({**drawn, name: NOTHING}), at(0)
+            if len(strongest.sites) == len(before.sites):
+                return Proposal(before)  # switched off even at its lowest
+            begun = self.drafted.begin(before, strongest.sites[-1])
+            if share == HARDER[-1] or self._keeps(begun.retention.at(strongest.sites[-1])):
+                break
+            begun.states.clear()  # room for the next one's
         low, high = 0, round((distribution.high - distribution.low) / step)
         while low < high:  # the highest step that is affordable, between the two
             middle = (low + high + 1) // 2

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from tuner.errors import SearchError
 from tuner.runtime.affinity import Position
 from tuner.search.ranges import (
+    STEP,
     Choices,
     Depth,
     Given,
@@ -159,6 +160,16 @@ class SearchSpace(Strict):
             if name.startswith("method") and method is not None and holds(distribution, method):
                 params[name] = method
         return self.sites_of(params, layers)
+
+    def harder(self, params: Params, share: float, layers: int) -> Params:
+        """The same with every free threshold and ratio moved by a share of the way to its lowest; from 1, where it is
+        above that and merges nothing anyway."""
+        moved = dict(params)
+        for name, distribution in self._free(layers):
+            if share and name in params and isinstance(distribution, FloatDistribution):
+                way = (1 - share) * (min(float(params[name]), 1.0) - distribution.low)
+                moved[name] = round(distribution.low + round(way / STEP) * STEP, 4)
+        return moved
 
     @property
     def methods(self) -> tuple[str, ...]:
