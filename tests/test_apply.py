@@ -90,6 +90,21 @@ def test_logits_equal_the_slow_reference(
             _assert_equal(*_forced(model, UTTERANCES[0], CONTINUATION), handle, expected[:1])
 
 
+def test_merged_tokens_count_in_attention_as_often_as_they_stand_for_tokens(models: dict[str, Any]) -> None:
+    sites = _sites(0, 2)
+    plain, expected = (
+        [reference(models["sdpa"], one, sites, continuation=CONTINUATION, proportional=often) for one in UTTERANCES]
+        for often in (False, True)
+    )
+    assert all(
+        float((one.logits - other.logits).abs().max()) > 0.01 for one, other in zip(plain, expected, strict=True)
+    )
+    for model in models.values():
+        with _applied(model, sites, proportional=True) as handle:
+            _assert_equal(*_forced(model, left_padded(UTTERANCES), CONTINUATION), handle, expected)
+            _assert_equal(*_forced(model, UTTERANCES[0], CONTINUATION), handle, expected[:1])
+
+
 def test_prompts_may_begin_with_audio(model: Any) -> None:
     """No text or padding is there to keep empty slots and audio apart."""
     prompts = [utterance([20], seed) for seed in (0, 1, 2)]

@@ -83,7 +83,11 @@ def random_policy(loaded: LoadedModel, number: int) -> Policy:
     )
     positions: list[Position] = ["first", "middle", "last"]
     return Policy.for_model(
-        loaded.model, sites, position=rng.choice(positions), min_audio_tokens=rng.choice([0, 0, 0, 80])
+        loaded.model,
+        sites,
+        position=rng.choice(positions),
+        min_audio_tokens=rng.choice([0, 0, 0, 80]),
+        proportional=rng.choice([False, True]),
     )
 
 

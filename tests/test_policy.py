@@ -118,9 +118,11 @@ def test_the_hash_covers_what_changes_behaviour_and_nothing_else(model: Any) -> 
         Policy.for_model(model, [SITES[0], MergeSite(layer=3, threshold=0.55)]),
         Policy.for_model(model, SITES, position="last"),
         Policy.for_model(model, SITES, min_audio_tokens=1),
+        Policy.for_model(model, SITES, proportional=True),
+        Policy.for_model(model, SITES, size_weighted=True),
         Policy.for_model(model),
     ]
-    assert len({policy.hash, *(each.hash for each in other)}) == 6
+    assert len({policy.hash, *(each.hash for each in other)}) == 8
     assert Policy.for_model(model, position="last").hash == Policy.for_model(model).hash, (
         "nothing merged, no difference"
     )
@@ -194,9 +196,10 @@ def test_the_hash_of_affinity_policies_is_what_it_was(tmp_path: Path) -> None:
     """Results are kept by it."""
     policy = Policy.load(_written(tmp_path, FILE))
     assert policy.hash == "de9fdf874a18e8f6"
-    weighted = Policy.load(_written(tmp_path, FILE.replace("measured:", "size_weighted: true\nmeasured:")))
-    assert weighted.size_weighted
-    assert weighted.hash != policy.hash
+    for rule in ("size_weighted", "proportional"):
+        counting = Policy.load(_written(tmp_path, FILE.replace("measured:", f"{rule}: true\nmeasured:")))
+        assert getattr(counting, rule)
+        assert counting.hash != policy.hash
 
 
 @pytest.mark.parametrize(

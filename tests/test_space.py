@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from tuner.errors import SearchError
-from tuner.policy import MergeSite
+from tuner.policy import MergeSite, ModelBlock, Policy
 from tuner.search.presets import presets
 from tuner.search.space import SearchSpace
 
@@ -141,6 +141,17 @@ def test_spaces_without_methods_are_what_they_were() -> None:
         "ladder": "24a1f6963995fd02",
     }
     assert {name: SearchSpace.load(name).fingerprint for name in known} == known
+
+
+def test_a_space_holds_policies_of_its_own_attention_alone(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    block = ModelBlock(id="x", architecture="x", layers=12, hidden_size=8, fingerprint="x")
+    (site,) = presets(12)["paper 0.8/0.7"][:1]
+    policies = [Policy(name="x", model=block, sites=(site,), proportional=often) for often in (False, True)]
+    for often, said in enumerate(["", "proportional: true"]):
+        path.write_text(f"schema: 1\nname: x\nsites: [{{layer: 0, threshold: {{low: 0.5, high: 1.0}}}}]\n{said}")
+        space = SearchSpace.load(str(path))
+        assert [space.params_of(policy, 12) is not None for policy in policies] == [not often, bool(often)]
 
 
 def test_the_position_rule_can_be_fixed_or_free(tmp_path: Path) -> None:

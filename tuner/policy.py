@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MergeSite", "ModelBlock", "Policy"]
 
 SCHEMA = 1
+_UNSAID = (("size_weighted", False), ("proportional", False))  # in files, as before there was either
 
 
 class _Strict(BaseModel):
@@ -47,6 +48,7 @@ class Policy(_Strict):
         position: which original position a merged token keeps.
         min_audio_tokens: utterances with fewer audio tokens are left alone, as merging would cost more than it saves.
         size_weighted: whether a token that earlier sites merged counts in a mean as many times as it stands for tokens.
+        proportional: whether a merged token counts in attention as many times as it stands for tokens.
         measured: what the policy did on which data (for readers; changes nothing).
         made_by: versions, study, seed, command (for readers; changes nothing).
     """
@@ -59,6 +61,7 @@ class Policy(_Strict):
     position: Literal["first", "middle", "last"] = "first"
     min_audio_tokens: Annotated[int, Field(ge=0)] = 0
     size_weighted: bool = False
+    proportional: bool = False
     measured: dict[str, Any] = {}
     made_by: dict[str, Any] = {}
 
@@ -78,9 +81,10 @@ class Policy(_Strict):
 
     @property
     def hash(self) -> str:
-        """16 hex digits of what changes the model's behaviour: sites, position, min_audio_tokens, size_weighted."""
+        """16 hex digits of what changes the model's behaviour: all but names, model, `measured` and `made_by`."""
         sites = [_behaviour(site) for site in self.sites]
-        behaviour = [sites, self.position, self.min_audio_tokens, *([True] if self.size_weighted else [])]
+        behaviour: list[Any] = [sites, self.position, self.min_audio_tokens, *([True] if self.size_weighted else [])]
+        behaviour += ["proportional"] if self.proportional else []
         behaviour = behaviour if sites else []
         return hashlib.sha256(json.dumps(behaviour).encode()).hexdigest()[:16]
 
@@ -96,6 +100,7 @@ class Policy(_Strict):
         position: Literal["first", "middle", "last"] = "first",
         min_audio_tokens: int = 0,
         size_weighted: bool = False,
+        proportional: bool = False,
     ) -> Policy:
         """Makes a policy for a loaded model.
 
@@ -117,6 +122,7 @@ class Policy(_Strict):
                 position=position,
                 min_audio_tokens=min_audio_tokens,
                 size_weighted=size_weighted,
+                proportional=proportional,
             )
         except ValidationError as error:
             raise PolicyError(_explain(f"policy for {block.id}", error)) from error
@@ -152,9 +158,7 @@ class Policy(_Strict):
         content = self.model_dump(mode="json", by_alias=True)
         content["model"] = _OnOneLine(content["model"])
         content["sites"] = [_OnOneLine(site) for site in content["sites"]]
-        content = {
-            key: value for key, value in content.items() if value != {} and (key, value) != ("size_weighted", False)
-        }
+        content = {key: value for key, value in content.items() if value != {} and (key, value) not in _UNSAID}
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -198,7 +202,7 @@ class Policy(_Strict):
         from tuner.runtime.apply import apply
 
         self.check(model)
-        return apply(model, self.sites, self.position, self.min_audio_tokens, self.size_weighted)
+        return apply(model, self.sites, self.position, self.min_audio_tokens, self.size_weighted, self.proportional)
 
     @contextmanager
     def applied(self, model: Any) -> Iterator[Handle]:

@@ -21,6 +21,7 @@ from tuner.runtime.models import describe
 
 UTTERANCES = [recording(2.2, seed=0), recording(1.2, seed=1), recording(2.6, seed=2)]
 SEVERAL = next(shape for shape in SHAPES if shape.name == "three sites")
+PROPORTIONAL = next(shape for shape in SHAPES if shape.proportional)
 EVERYTHING = next(shape for shape in SHAPES if shape.everything)
 
 
@@ -45,9 +46,10 @@ def test_it_computes_what_the_slow_reference_computes(family: str, shape: Shape,
 
 
 @pytest.mark.parametrize("check", BEHAVIOUR)
+@pytest.mark.parametrize("shape", [SEVERAL, PROPORTIONAL], ids=lambda shape: shape.name)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_behaves(family: str, check: str) -> None:
-    finding = BEHAVIOUR[check](Case(_speech(family, "sdpa"), SEVERAL))
+def test_it_behaves(family: str, shape: Shape, check: str) -> None:
+    finding = BEHAVIOUR[check](Case(_speech(family, "sdpa"), shape))
     assert not finding.wrong
 
 

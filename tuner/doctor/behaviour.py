@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -99,8 +100,9 @@ def greedily(case: Case) -> Finding:
 
 
 def _slowly(case: Case, inputs: Inputs, heard: Tensor | None = None) -> list[int]:
-    never = [*ends_of(case.model), case.parts.audio_token_id]
-    return greedy(case.model, inputs, case.sites, NEW_TOKENS, case.shape.position, never=never, heard=heard)
+    never, shape = [*ends_of(case.model), case.parts.audio_token_id], case.shape
+    rules = partial(greedy, position=shape.position, proportional=shape.proportional)
+    return rules(case.model, inputs, case.sites, NEW_TOKENS, never=never, heard=heard)
 
 
 def without_cache(case: Case) -> Finding:

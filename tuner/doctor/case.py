@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -29,19 +29,22 @@ class Shape:
     """A policy in the terms of any model: sites as (share of the depth, window, largest group); thresholds are set by
     what is heard.
 
-    `everything` merges each run of audio into one token, the way that no rounding can change.
+    `everything` merges each run of audio into one token, the way that no rounding can change; `proportional` is the
+    policy's.
     """
 
     name: str
     sites: tuple[tuple[float, int, int], ...]
     position: Position = "first"
     everything: bool = False
+    proportional: bool = False
 
 
 SHAPES = (
     Shape("input", ((0.0, 1, 0),)),
     Shape("deep", ((0.5, 3, 0),), position="middle"),
     Shape("three sites", ((0.0, 1, 2), (0.4, 2, 3), (1.0, 3, 0)), position="last"),
+    Shape("proportional", ((0.0, 1, 3), (0.5, 2, 0)), proportional=True),
     Shape("everything", ((0.3, 1, 0),), everything=True),
 )
 
@@ -101,7 +104,8 @@ class Case:
 
     @cached_property
     def policy(self) -> Policy:
-        return Policy.for_model(self.model, self.sites, position=self.shape.position)
+        shape = self.shape
+        return Policy.for_model(self.model, self.sites, position=shape.position, proportional=shape.proportional)
 
     @cached_property
     def identity(self) -> Policy:
@@ -124,14 +128,17 @@ class Case:
 
     def slowly(self, inputs: Inputs, continuation: Sequence[int] = (), labels: Tensor | None = None) -> Reference:
         """The slow reference's answer under the policy."""
-        return reference(self.model, inputs, self.sites, self.shape.position, continuation=continuation, labels=labels)
+        return self._reference(inputs, self.sites, continuation=continuation, labels=labels)
 
     def _together(self, sites: Sequence[MergeSite]) -> list[Reference]:
-        position, words = self.shape.position, self.speech.continuation
         return [
-            reference(self.model, inputs, sites, position, continuation=words, heard=heard)
+            self._reference(inputs, sites, continuation=self.speech.continuation, heard=heard)
             for inputs, heard in zip(self.speech.alone, self.speech.heard, strict=True)
         ]
+
+    @property
+    def _reference(self) -> Callable[..., Reference]:
+        return partial(reference, self.model, position=self.shape.position, proportional=self.shape.proportional)
 
 
 def _sites(speech: Speech, parts: SpeechModel, shape: Shape) -> tuple[MergeSite, ...]:
@@ -144,7 +151,10 @@ def _sites(speech: Speech, parts: SpeechModel, shape: Shape) -> tuple[MergeSite,
             continue
         threshold = -1.0
         if not shape.everything:
-            heard = [reference(speech.loaded.model, one, sites, shape.position) for one in speech.alone]
+            heard = [
+                reference(speech.loaded.model, one, sites, shape.position, proportional=shape.proportional)
+                for one in speech.alone
+            ]
             threshold = _between([_similarities(one, layer, window) for one in heard])
         sites.append(MergeSite(layer=layer, threshold=threshold, window=window, largest=largest))
     return tuple(sites)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -76,19 +77,22 @@ def reference(
     continuation: Sequence[int] = (),
     labels: Tensor | None = None,
     heard: Tensor | None = None,
+    proportional: bool = False,
 ) -> Reference:
     """Runs one unpadded utterance and `continuation` through a bare model, merging by hand.
 
     Args:
         model: a speech LLM without a policy.
         inputs: what its processor makes of one utterance.
-        sites, position, min_audio_tokens: as in a policy.
+        sites, position, min_audio_tokens, proportional: as in a policy.
         continuation: tokens that were generated, or said in a later turn.
         labels: [1, tokens] for a loss over the whole prompt.
         heard: [1, tokens, hidden] what enters the decoder for the prompt, instead of what the encoder makes of the
             utterance alone.
     """
-    by_hand = _ByHand(describe(model), inputs, sites, position, min_audio_tokens, len(continuation), heard)
+    by_hand = _ByHand(
+        describe(model), inputs, sites, position, min_audio_tokens, len(continuation), heard, proportional
+    )
     longer = continued(inputs, continuation)
     with by_hand.replacing_layers(unpool=labels is not None):
         output = model(**longer, use_cache=False, **({} if labels is None else {"labels": labels}))
@@ -105,11 +109,13 @@ def greedy(
     position: str = "first",
     never: Sequence[int] = (),
     heard: Tensor | None = None,
+    proportional: bool = False,
 ) -> list[int]:
     """The next tokens, most likely ones but for those in `never`, each from a pass over everything before it."""
     said: list[int] = []
     for _ in range(new_tokens):
-        logits = reference(model, inputs, sites, position, continuation=said, heard=heard).logits[-1]
+        slow = reference(model, inputs, sites, position, continuation=said, heard=heard, proportional=proportional)
+        logits = slow.logits[-1]
         logits[list(never)] = -torch.inf
         said.append(int(logits.argmax()))
     return said
@@ -142,9 +148,11 @@ class _ByHand:
         min_audio_tokens: int,
         continued: int,
         heard: Tensor | None,
+        proportional: bool,
     ) -> None:
         ids = inputs["input_ids"][0].tolist()
         self.speech, self.position, self.heard, self.replaced = speech, position, heard, False
+        self.proportional = proportional
         self.at = {site.layer: site for site in sites}
         self.length = len(ids) + continued
         self.is_audio = [token == speech.audio_token_id for token in ids] + [False] * continued
@@ -200,7 +208,7 @@ class _ByHand:
         return torch.stack(means, dim=-2)
 
     def _mask(self, number: int, hidden: Tensor) -> Tensor | None:
-        """[1, 1, entries, entries], minus infinity where a query must not look."""
+        """[1, 1, entries, entries], minus infinity where a query must not look, else how much more it sees of a key."""
         config, entries = self.speech.text_config, len(self.kept)
         window: int | None = getattr(config, "sliding_window", None)
         kinds = getattr(config, "layer_types", None)
@@ -210,7 +218,8 @@ class _ByHand:
         mask = torch.full((entries, entries), torch.finfo(hidden.dtype).min, dtype=hidden.dtype, device=hidden.device)
         for query in range(entries):
             oldest = max(0, query - (window or 0) + 1) if kind == "sliding_attention" else 0
-            mask[query, oldest : query + 1] = 0
+            for key in range(oldest, query + 1):
+                mask[query, key] = math.log(len(self.members[key])) if self.proportional else 0.0
         return mask[None, None]
 
     def _pick(self, value: Any) -> Any:

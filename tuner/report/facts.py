@@ -155,8 +155,8 @@ def loading(outcome: Outcome) -> str | None:
 
 def sites(policy: Policy) -> str:
     """A policy's sites in short: layer, threshold and, where they are not the usual, window and largest group; or the
-    method and its settings."""
-    return ", ".join(_site(site) for site in policy.sites)
+    method and its settings. Behind them whether merged tokens count in attention in proportion to their size."""
+    return ", ".join(_site(site) for site in policy.sites) + (" (proportional)" if policy.proportional else "")
 
 
 def _site(site: MergeSite) -> str:

@@ -117,6 +117,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         "sites",
         "position",
         "min_audio_tokens",
+        "proportional",
         "quality",
         *([facts.metric(outcome).beside] if facts.beside(outcome) else []),
         "difference",
@@ -130,7 +131,7 @@ def trials_csv(outcome: Outcome, path: Path) -> None:
         for trial in outcome.trials:
             policy = trial.policy
             sites = " ".join(":".join(map(str, site.model_dump().values())) for site in policy.sites)
-            behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens]
+            behaviour = [policy.hash, sites, policy.position, policy.min_audio_tokens, str(policy.proportional).lower()]
             beside = [trial.beside] if facts.beside(outcome) else []
             change = facts.metric(outcome).change(trial.difference)
             qualities = (trial.quality, *beside, change, trial.broken, trial.drift)

@@ -68,6 +68,7 @@ def apply(
     position: Position = "first",
     min_audio_tokens: int = 0,
     size_weighted: bool = False,
+    proportional: bool = False,
 ) -> Handle:
     """Makes a model merge audio tokens at `sites` whenever it runs, until the handle is removed.
 
@@ -77,6 +78,7 @@ def apply(
         position: which original position a merged token keeps.
         min_audio_tokens: utterances with fewer audio tokens are left alone.
         size_weighted: whether merged tokens count in later means as many times as they stand for tokens.
+        proportional: whether they count so in attention.
 
     Raises:
         ModelError: if the model is not one that can be merged in.
@@ -87,7 +89,7 @@ def apply(
         raise PolicyError(f"this {speech.architecture} already has a policy. Call remove() on its handle first.")
     if sites:
         _check_sites(speech, sites)
-    return Handle(speech, sites, position, min_audio_tokens, size_weighted)
+    return Handle(speech, sites, position, min_audio_tokens, size_weighted, proportional)
 
 
 def _check_sites(speech: SpeechModel, sites: Sequence[MergeSite]) -> None:
@@ -137,6 +139,7 @@ class Handle:
         position: Position,
         min_audio_tokens: int,
         size_weighted: bool,
+        proportional: bool,
     ) -> None:
         self.lengths: PrefillLengths | None = None
         self.entered: Entered | None = None
@@ -144,7 +147,7 @@ class Handle:
         self._methods: dict[int, Rule] = {site.layer: method_of(site) for site in sites}
         self._rules = self._methods
         self._position = position
-        self._size_weighted = size_weighted
+        self._count_as = {"size_weighted": size_weighted, "proportional": proportional}
         self._min_audio_tokens = min_audio_tokens
         self._kinds = layer_kinds(speech.text_config)
         self._argument_names = tuple(inspect.signature(speech.root.forward).parameters)
@@ -207,7 +210,7 @@ class Handle:
             self.lengths = None  # an identity policy stands in nobody's way
             return
         config = self._speech.decoder.config
-        self._pass = ForwardPass(prompt, config, self._kinds, self._rules, self._position, self._size_weighted)
+        self._pass = ForwardPass(prompt, config, self._kinds, self._rules, self._position, **self._count_as)
 
     def _recognise(self, module: Any, args: tuple[Any, ...]) -> None:
         """Without sites: forgets a prompt that is not what reached the decoder."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache as memoize
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,19 +28,21 @@ class Held:
         entries: how many cache entries stand for them.
         real: [batch, entries] bool, False for padding; None when all are real.
         loose: how many of the last entries stand for a token each, in every row, so that they can be cut off again.
+        sizes: [batch, entries] for how many tokens each entry counts in attention; None when for one each.
     """
 
     tokens: int = 0
     entries: int = 0
     real: Tensor | None = None
     loose: int = 0
+    sizes: Tensor | None = None
 
     def followed_by(self, newer: Held) -> Held:
         """This and what is held of the tokens that came next."""
-        known = self.real if newer.real is None else newer.real
-        real = None if known is None else torch.cat([self._real_like(known), newer._real_like(known)], dim=1)
+        real = _side_by_side((self.real, self.entries), (newer.real, newer.entries))
+        sizes = _side_by_side((self.sizes, self.entries), (newer.sizes, newer.entries))
         loose = newer.loose + (self.loose if newer.loose == newer.tokens else 0)
-        return Held(self.tokens + newer.tokens, self.entries + newer.entries, real, loose)
+        return Held(self.tokens + newer.tokens, self.entries + newer.entries, real, loose, sizes)
 
     def up_to(self, tokens: int, attention_mask: Tensor | None) -> Held:
         """This and the unmerged tokens up to `tokens`; `attention_mask` [batch, >= tokens] is 0 for padding."""
@@ -51,11 +54,27 @@ class Held:
 
     def without(self, newest: int) -> Held:
         """This without its `newest` tokens, which must be loose."""
-        real = None if self.real is None else self.real[:, : self.entries - newest]
-        return Held(self.tokens - newest, self.entries - newest, real, self.loose - newest)
+        entries = self.entries - newest
+        return replace(
+            self.each(lambda of_entries: of_entries[:, :entries]),
+            tokens=self.tokens - newest,
+            entries=entries,
+            loose=self.loose - newest,
+        )
 
-    def _real_like(self, known: Tensor) -> Tensor:
-        return known.new_ones(len(known), self.entries) if self.real is None else self.real
+    def each(self, change: Callable[[Tensor], Tensor]) -> Held:
+        """This with a change of whatever is known entry by entry, [batch, entries]."""
+        real = None if self.real is None else change(self.real)
+        return replace(self, real=real, sizes=None if self.sizes is None else change(self.sizes))
+
+
+def _side_by_side(older: tuple[Tensor | None, int], newer: tuple[Tensor | None, int]) -> Tensor | None:
+    """What is known [batch, entries] of two stretches of so many entries; ones where nothing is known of one."""
+    known = older[0] if newer[0] is None else newer[0]
+    if known is None:
+        return None
+    ones = partial(known.new_ones, len(known))
+    return torch.cat([ones(entries) if of_each is None else of_each for of_each, entries in (older, newer)], dim=1)
 
 
 def site_before(layer: int, sites: Iterable[int]) -> int | None:
@@ -105,17 +124,17 @@ class MergedCache(Cache):  # type: ignore[misc]  # transformers is untyped
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keeps the masks in step with the beams."""
         super().reorder_cache(beam_idx)
-        self._each_mask(lambda real: real.index_select(0, beam_idx.to(real.device)))
+        self._rows(lambda of_entries: of_entries.index_select(0, beam_idx.to(of_entries.device)))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Keeps the masks in step with the batch."""
         super().batch_repeat_interleave(repeats)
-        self._each_mask(lambda real: real.repeat_interleave(repeats, dim=0))
+        self._rows(lambda of_entries: of_entries.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keeps the masks in step with the batch."""
         super().batch_select_indices(indices)
-        self._each_mask(lambda real: real[indices])
+        self._rows(lambda of_entries: of_entries[indices])
 
     def reset(self) -> None:
         """Empties the cache, which makes it an ordinary one again."""
@@ -123,10 +142,8 @@ class MergedCache(Cache):  # type: ignore[misc]  # transformers is untyped
         del self.held
         self.__class__ = type(self).__bases__[1]
 
-    def _each_mask(self, change: Callable[[Tensor], Tensor]) -> None:
-        for site, held in self.held.items():
-            if held.real is not None:
-                self.held[site] = replace(held, real=change(held.real))
+    def _rows(self, change: Callable[[Tensor], Tensor]) -> None:
+        self.held.update({site: held.each(change) for site, held in self.held.items()})
 
 
 @memoize

@@ -16,7 +16,7 @@ from tuner.methods.base import Rule, Seen
 from tuner.runtime.affinity import Groups, Position
 from tuner.runtime.attention import Attention, attention_of
 from tuner.runtime.cache import Held, MergedCache, remember, site_before
-from tuner.runtime.masks import SLIDING, last_rows, mask_for
+from tuner.runtime.masks import FULL, SLIDING, last_rows, mask_for, weighed
 from tuner.runtime.prompt import Prompt, Tokens
 
 
@@ -29,7 +29,8 @@ class ForwardPass:
         kinds: what kind each decoder layer is of (`tuner.runtime.masks.layer_kinds`).
         rules: by the layer of each merge site, what decides there.
         position: which member's position a merged token keeps.
-        size_weighted: whether merged tokens count as many times as they stand for tokens.
+        size_weighted: whether merged tokens count in means as many times as they stand for tokens.
+        proportional: whether they do so in attention.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ForwardPass:
         rules: Mapping[int, Rule],
         position: Position,
         size_weighted: bool = False,
+        proportional: bool = False,
     ) -> None:
         self._prompt = prompt
         self._config = config
@@ -57,7 +59,7 @@ class ForwardPass:
         self._entry: Tensor | None = None
         # [batch, entries] how many tokens each entry stands for; None where that does not count, or all are one.
         self._sizes: Tensor | None = None
-        self._size_weighted = size_weighted
+        self._size_weighted, self._proportional = size_weighted, proportional
         self._idle = False
         self._masks: dict[tuple[int, str], Tensor | None] = {}
         self._taken: dict[int, tuple[Any, Any]] = {}
@@ -150,8 +152,10 @@ class ForwardPass:
 
     def _sees_everything(self) -> bool:
         """Whether this is a decoding step in which every layer attends to all that its cache holds: nothing to do."""
-        padded = self._prompt.attention_mask is not None or any(held.real is not None for held in self._held.values())
-        return self._prompt.length == 1 and self._prompt.tokens is None and not padded and SLIDING not in self._kinds
+        alike = all(held.real is None and held.sizes is None for held in self._held.values())
+        padded = self._prompt.attention_mask is not None
+        step = self._prompt.length == 1 and self._prompt.tokens is None
+        return step and alike and not padded and SLIDING not in self._kinds
 
     def _attention(
         self, forward: Callable[..., Any], hidden: Tensor, others: list[Any], kwargs: dict[str, Any]
@@ -184,18 +188,21 @@ class ForwardPass:
         if self._origin is not None:
             before = site_before(layer, self._held_before)
             held = Held() if before is None else self._held_before[before]
-            new = Held(prompt.length, hidden.shape[-2], None if groups.full else groups.real, prompt.text_after)
+            real, sizes = None if groups.full else groups.real, self._sizes if self._proportional else None
+            new = Held(prompt.length, hidden.shape[-2], real, prompt.text_after, sizes)
             self._held[layer] = held.up_to(prompt.past, prompt.attention_mask).followed_by(new)
         return hidden
 
     def _weights(self, groups: Groups, weights: Tensor | None) -> Tensor | None:
         """How much each entry counts in the means of `groups`, a method's `weights` taken in; notes their sizes."""
-        if not self._size_weighted:
+        if not (self._size_weighted or self._proportional):
             return weights
         sizes = self._sizes
         members = torch.ones_like(groups.place) if sizes is None else sizes
-        self._sizes = groups.totals(members[..., None]).squeeze(-1)
-        return weights if sizes is None else sizes if weights is None else sizes * weights
+        self._sizes = torch.where(groups.real, groups.totals(members[..., None]).squeeze(-1), 1)
+        if sizes is None or not self._size_weighted:
+            return weights
+        return sizes if weights is None else sizes * weights
 
     def _mask(self, layer: int, site: int, hidden: Tensor) -> Tensor | None:
         """The mask for `layer`, which lies behind `site`; the one the decoder made is for unmerged tokens.
@@ -206,8 +213,12 @@ class ForwardPass:
         kind, rows = self._kinds[layer], hidden.shape[-2]
         if (site, kind) not in self._masks:
             prompt = self._prompt
-            real = self._held[site].up_to(prompt.past + prompt.length, prompt.attention_mask).real
-            self._masks[site, kind] = mask_for(kind, self._config, layer, main_stream(hidden), real, self._cache)
+            held = self._held[site].up_to(prompt.past + prompt.length, prompt.attention_mask)
+            main = main_stream(hidden)
+            mask = mask_for(kind, self._config, layer, main, held.real, self._cache)
+            if held.sizes is not None and kind in (FULL, SLIDING):
+                mask = weighed(mask, held.sizes, main)
+            self._masks[site, kind] = mask
         return last_rows(self._masks[site, kind], rows)
 
     def _take(self, value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import Cache
 from transformers.masking_utils import (
@@ -50,6 +51,25 @@ def mask_for(
         create = create_causal_mask if kind == FULL else create_sliding_window_causal_mask
         mask = create(**arguments, layer_idx=layer)
     return mask
+
+
+def weighed(mask: Tensor | None, sizes: Tensor, hidden: Tensor) -> Tensor:
+    """The mask of a layer that attends, as numbers that let each entry count as often as it stands for tokens: the
+    logarithm of its size is added to its products with queries (proportional attention, https://arxiv.org/abs/2210.09461).
+
+    Args:
+        mask: [batch, 1, queries, keys], True or 0 where a query looks; None where each looks at all up to itself.
+        sizes: [batch, all entries so far].
+        hidden: [batch, queries, hidden] new entries.
+    """
+    queries, entries = hidden.shape[1], sizes.shape[1]
+    if mask is None:
+        mask = sizes.new_ones(queries, entries, dtype=torch.bool).tril(entries - queries)[None, None]
+    if mask.dtype == torch.bool:
+        hide = torch.finfo(hidden.dtype).min
+        mask = torch.zeros_like(mask, dtype=hidden.dtype).masked_fill_(~mask, hide)
+    often = sizes[:, -mask.shape[-1] :].float().log()  # a window's cache holds the newest alone
+    return mask + often.to(mask.dtype)[:, None, None]
 
 
 def last_rows(mask: Tensor | None, rows: int) -> Tensor | None:

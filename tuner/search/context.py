@@ -53,7 +53,7 @@ class Context:
         self.narrowed = narrowed(settings, self.space, self.loaded, None if reopened is None else reopened.config())
         self.space = self.narrowed.space
         self.baseline = self.policy(())
-        self.presets = {name: self.policy(sites) for name, sites in presets(self.layers).items()}
+        self.presets = {name: self.policy(sites, proportional=False) for name, sites in presets(self.layers).items()}
         self.evaluator = Evaluator(self.loaded, self.task, self.splits.search, settings.batch_size, encode_once=True)
         self._costing: Costing | None = None
         noted = {} if reopened is None else reopened.noted(warmstart.NOTE)
@@ -64,8 +64,11 @@ class Context:
         if sources:
             self.folder.note(warmstart.NOTE, warmstart.plain(sources))
 
-    def policy(self, sites: tuple[MergeSite, ...], position: Position | None = None) -> Policy:
-        """A policy of this search with these sites and, where none is given, the space's first position rule."""
+    def policy(
+        self, sites: tuple[MergeSite, ...], position: Position | None = None, proportional: bool | None = None
+    ) -> Policy:
+        """A policy of this search with these sites and, where nothing else is given, the space's first position rule
+        and its attention."""
         asked = self.settings.min_audio_tokens
         return Policy.for_model(
             self.loaded.model,
@@ -76,6 +79,7 @@ class Context:
             position=position or self.space.position_of({}),
             min_audio_tokens=self.space.min_audio_tokens if asked is None else asked,
             size_weighted=self.space.size_weighted,
+            proportional=self.space.proportional if proportional is None else proportional,
         )
 
     def beside(self, settings: Settings, space: SearchSpace, folder: RunFolder) -> Context:
@@ -154,7 +158,7 @@ class Context:
     def _known(self, sources: warmstart.Sources) -> dict[str, Policy]:
         """What is judged whatever the sampler proposes, by label: the baseline, the presets, what it starts from."""
         given = {label: one for policies in sources.values() for label, one in policies.items()}
-        started = {label: self.policy(one.sites, one.position) for label, one in given.items()}
+        started = {label: self.policy(one.sites, one.position, one.proportional) for label, one in given.items()}
         return warmstart.distinct({BASELINE: self.baseline, **self.presets, **started})
 
 

@@ -74,8 +74,7 @@ class Proposals:
 
     def known_params(self, policy: Policy) -> Params | None:
         """The parameters that stand for a known policy, without solved ones; None where the space lacks it."""
-        space, layers = self.context.space, self.context.layers
-        params = space.identity(layers) if policy.is_identity else space.express(policy.sites, policy.position, layers)
+        params = self.context.space.params_of(policy, self.context.layers)
         return None if params is None else {name: params[name] for name in params if name not in self._solvable}
 
     @property

@@ -15,6 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from pydantic import Field, ValidationError, model_validator
 
 from tuner.errors import SearchError
+from tuner.policy import Policy
 from tuner.runtime.affinity import Position
 from tuner.search.ranges import (
     STEP,
@@ -63,6 +64,7 @@ class SearchSpace(Strict):
     position: Position | PositionChoices = "first"
     min_audio_tokens: Annotated[int, Field(ge=0)] = 0
     size_weighted: bool = False
+    proportional: bool = False
 
     @model_validator(mode="after")
     def _one_kind(self) -> SearchSpace:
@@ -73,7 +75,8 @@ class SearchSpace(Strict):
     @property
     def fingerprint(self) -> str:
         """16 hex digits of everything that decides what can be drawn."""
-        leave_out = {"name"} if self.size_weighted else {"name", "size_weighted"}
+        unsaid = {name for name in ("size_weighted", "proportional") if not getattr(self, name)}
+        leave_out = {"name", *unsaid}
         content = self.model_dump(mode="json", exclude=leave_out)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -175,6 +178,14 @@ class SearchSpace(Strict):
     def methods(self) -> tuple[str, ...]:
         """All methods that a policy may use."""
         return tuple(dict.fromkeys(name for site in self.sites for name in site.methods)) or (AFFINITY,)
+
+    def params_of(self, policy: Policy, layers: int) -> Params | None:
+        """The parameters that draw what this policy does, None where the space does not hold it."""
+        if policy.is_identity:
+            return self.identity(layers)
+        if policy.proportional != self.proportional:
+            return None
+        return self.express(policy.sites, policy.position, layers)
 
     def express(self, sites: tuple[MergeSite, ...], position: Position, layers: int) -> Params | None:
         """The parameters that draw exactly these sites and that rule, None where the space does not hold them."""

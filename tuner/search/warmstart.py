@@ -60,11 +60,8 @@ def distinct(policies: Mapping[str, Policy]) -> dict[str, Policy]:
 
 def outside(space: SearchSpace, layers: int, policies: Mapping[str, Policy]) -> list[str]:
     """The labels of the policies that no trial of the space can draw."""
-    return [
-        label
-        for label, policy in policies.items()
-        if not policy.is_identity and space.express(policy.sites, policy.position, layers) is None
-    ]
+    known = {label: policy for label, policy in policies.items() if not policy.is_identity}
+    return [label for label, policy in known.items() if space.params_of(policy, layers) is None]
 
 
 def _read(source: Path, name: str, model: Any) -> dict[str, Policy]:

@@ -197,7 +197,8 @@ class Tracker:
             "on_front": _yes(result.on_front),
             **({} if result.repeats is None else {"repeats": str(result.repeats)}),
         }
-        params: dict[str, Any] = {"position": policy.position, "min_audio_tokens": policy.min_audio_tokens}
+        rules = ("position", "min_audio_tokens", "proportional")
+        params: dict[str, Any] = {name: getattr(policy, name) for name in rules}
         for index, site in enumerate(policy.sites):
             params |= {f"site{index}.{name}": value for name, value in site.model_dump().items()}
         metrics = {
