@@ -96,9 +96,8 @@ def test_merged_tokens_count_in_attention_as_often_as_they_stand_for_tokens(mode
         [reference(models["sdpa"], one, sites, continuation=CONTINUATION, proportional=often) for one in UTTERANCES]
         for often in (False, True)
     )
-    assert all(
-        float((one.logits - other.logits).abs().max()) > 0.01 for one, other in zip(plain, expected, strict=True)
-    )
+    apart = [(one.logits[-1] - other.logits[-1]).abs().max() for one, other in zip(plain, expected, strict=True)]
+    assert min(apart) > 0.01
     for model in models.values():
         with _applied(model, sites, proportional=True) as handle:
             _assert_equal(*_forced(model, left_padded(UTTERANCES), CONTINUATION), handle, expected)
