@@ -102,6 +102,8 @@ def config_file(folder: Path, family: str) -> str:
 )
 def test_a_shape_says_where_and_how_much(text: str, sites: tuple[ShapeSite, ...], ratio: float | None) -> None:
     assert Shape.parse(text) == Shape(text, sites, ratio)
+    text += "+proportional"
+    assert Shape.parse(text) == Shape(text, sites, ratio, proportional=True)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +113,8 @@ def test_a_shape_says_where_and_how_much(text: str, sites: tuple[ShapeSite, ...]
         ("0", "LAYER=RETENTION"),
         ("0=0.8,x=0.5", "LAYER=RETENTION"),
         ("0=0.8@0.7", "LAYER=RETENTION"),
+        ("0=0.8+", "proportional behind either"),
+        ("0=0.8+x", "proportional behind either"),
         ("0=0.8:0", "a window is at least 1"),
         ("0=0", "above 0 and at most at 1"),
         ("0,4@1.5", "above 0 and at most at 1"),

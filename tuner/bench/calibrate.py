@@ -34,11 +34,11 @@ def calibrate(loaded: LoadedModel, shape: Shape, inputs: Inputs, costing: Costin
     shared = None if shape.ratio is None else _retention(loaded, shape, shape.ratio, inputs, costing)
     sites: list[MergeSite] = []
     for site in shape.sites:
-        hidden, tokens = _entered(loaded, sites, site.layer, inputs)
+        hidden, tokens = _entered(loaded, sites, site.layer, inputs, shape.proportional)
         keep = site.retention if shared is None else shared
         threshold = threshold_for(similarities(hidden, site.window), tokens, keep)
         sites.append(MergeSite(layer=site.layer, threshold=threshold, window=site.window))
-    return Policy.for_model(loaded.model, sites, model_id=loaded.id, name=shape.text)
+    return Policy.for_model(loaded.model, sites, model_id=loaded.id, name=shape.text, proportional=shape.proportional)
 
 
 def threshold_for(similar: Tensor, tokens: Tokens, retention: float) -> float:
@@ -68,8 +68,10 @@ def threshold_for(similar: Tensor, tokens: Tokens, retention: float) -> float:
     return float(thresholds[min((low, high), key=lambda index: abs(joined(index) - wanted))])
 
 
-def _entered(loaded: LoadedModel, sites: list[MergeSite], layer: int, inputs: Inputs) -> tuple[Tensor, Tokens]:
-    handle = apply(loaded.model, sites)
+def _entered(
+    loaded: LoadedModel, sites: list[MergeSite], layer: int, inputs: Inputs, proportional: bool
+) -> tuple[Tensor, Tokens]:
+    handle = apply(loaded.model, sites, proportional=proportional)
     try:
         handle.watch(layer)
         prefill(loaded, inputs)

@@ -31,7 +31,7 @@ def _lengths(_: click.Context, __: click.Parameter, value: str) -> tuple[float, 
     "shapes",
     multiple=True,
     help="Sites by what they keep: 0=0.8,29=0.5:3 (LAYER=RETENTION[:WINDOW]), or by what they leave of the prefill "
-    "FLOPs: 0,10@0.7. Repeatable.",
+    "FLOPs: 0,10@0.7; with +proportional behind it merged tokens count in attention by their size. Repeatable.",
 )
 @click.option("--random-weights", is_flag=True, help="Build the model of --config without its weights.")
 @click.option("--config", help="A name such as qwen2-audio-7b, or a config.json.")

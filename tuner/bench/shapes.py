@@ -10,7 +10,7 @@ from tuner.errors import PolicyError
 _SITE = re.compile(r"(?P<layer>\d+)=(?P<retention>[\d.]+)(:(?P<window>\d+))?")
 _HELP = (
     "expected LAYER=RETENTION[:WINDOW] for every site (0=0.8,29=0.5:3), or layers and the share of the prefill FLOPs "
-    "that should be left (0,10@0.7)"
+    "that should be left (0,10@0.7); +proportional behind either"
 )
 
 
@@ -25,25 +25,28 @@ class ShapeSite:
 
 @dataclass(frozen=True)
 class Shape:
-    """Merge sites without thresholds. With `ratio` all keep the same share, so that the prefill costs that much."""
+    """Merge sites without thresholds. With `ratio` all keep the same share, so that the prefill costs that much;
+    `proportional` is the policy's."""
 
     text: str
     sites: tuple[ShapeSite, ...]
     ratio: float | None = None
+    proportional: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Shape:
-        """Reads ``0=0.8,29=0.5:3`` or ``0,10@0.7``.
+        """Reads ``0=0.8,29=0.5:3`` or ``0,10@0.7``, with or without ``+proportional`` behind it.
 
         Raises:
             PolicyError: it is neither, a share is not between 0 and 1, or the layers do not increase.
         """
-        where, at, share = text.replace(" ", "").partition("@")
+        said, plus, rule = text.replace(" ", "").partition("+")
+        where, at, share = said.partition("@")
         try:
-            if at:
-                shape = cls(text, tuple(ShapeSite(int(layer)) for layer in where.split(",")), float(share))
-            else:
-                shape = cls(text, tuple(_site(part) for part in where.split(",")))
+            if plus + rule not in ("", "+proportional"):
+                raise ValueError(rule)
+            sites = tuple(ShapeSite(int(part)) if at else _site(part) for part in where.split(","))
+            shape = cls(text, sites, float(share) if at else None, proportional=bool(plus))
         except ValueError as error:
             raise PolicyError(f"shape {text!r}: {_HELP}") from error
         shape._check()
