@@ -19,6 +19,7 @@ from tuner.compare.contrast import contrasts, verdict
 from tuner.compare.found import Compared, Entry
 from tuner.compare.plan import COST, Plan
 from tuner.compare.write import write
+from tuner.errors import SearchError
 from tuner.evaluate import breakeven
 from tuner.evaluate.costing import COSTS
 from tuner.evaluate.records import Evaluation, UtteranceRecord
@@ -57,10 +58,10 @@ def entry(method: str, budget: float | None, wrong: int | None, reason: str = ""
 def compared(*entries: Entry, metric: Metric = WER) -> Compared:
     """What a comparison makes of them."""
     wrong = {one.judged.policy.hash: round(one.judged.difference * N) for one in entries if one.judged}
-    found = tuple(contrasts(entries, lambda one: evaluation(one.hash, wrong[one.hash], metric)))
+    found = tuple(contrasts("affinity", entries, lambda one: evaluation(one.hash, wrong[one.hash], metric)))
     return Compared(
-        "reference", "asr", metric.name, "made-up", "test", "selection", N, 0.05, 20, entries, found,
-        verdict(entries, found, metric),
+        "reference", "asr", metric.name, "made-up", "test", "selection", N, 0.05, 20, "affinity", entries, found,
+        verdict("affinity", entries, found, metric),
     )  # fmt: skip
 
 
@@ -78,6 +79,17 @@ def test_every_method_gets_three_sites_whose_last_one_spends_the_budget(method: 
     assert free.express(alone, "last", layers) is not None
     least = free.strongest(layers)[0].settings[strength]
     assert least == 0.6  # more would save more than is asked for
+
+
+def test_a_method_is_searched_with_the_attention_that_is_asked_for() -> None:
+    plan = Plan(Settings("reference", {COST: 1.0}))
+    assert plan.methods == ("affinity+proportional", *METHODS)
+    for made in (spaces.at_input, lambda method: spaces.spread(method, 0.6)):
+        plain, counting = made("samap"), made("samap+proportional")
+        assert not plain.proportional
+        assert counting == plain.model_copy(update={"proportional": True, "name": counting.name})
+    with pytest.raises(SearchError, match="each with or without"):
+        Plan(plan.search, ("affinity+size",))
 
 
 def test_cells_are_every_method_at_every_budget_with_the_same_search() -> None:
@@ -191,6 +203,14 @@ def test_a_comparison_is_matched_and_goes_on_where_it_was(tmp_path: Path, monkey
     assert relined[:3] == lines[:3]
     cells = [(one["method"], one["budget"]) for one in map(json.loads, relined)][2:]
     assert cells == [("affinity", 0.8), ("stride", 0.8), ("affinity", 0.7), ("stride", 0.7)]
+
+    further = [*arguments, "--methods", "stride+proportional,stride", "--budgets", "0.8"]
+    assert CliRunner().invoke(main, further).exit_code == 0
+    found = json.loads((run / "compare.json").read_text(encoding="utf-8"))
+    assert [one["rival"] for one in found["contrasts"]] == ["stride"]
+    policies = {one["method"]: one["judged"]["policy"] for one in found["entries"] if one["budget"] is not None}
+    assert policies["stride+proportional"]["proportional"]
+    assert not policies["stride"]["proportional"]
 
     other = CliRunner().invoke(main, [*arguments, "--budgets", "0.8", "--seed", "1"])
     assert "made for another seed" in " ".join(other.output.split())

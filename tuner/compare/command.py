@@ -18,7 +18,10 @@ from tuner.options import PATH, console, list_of, model_options, speech_options,
 @click.option("--metric", help="Another metric than the task's own, as for a search.")
 @speech_options
 @click.option(
-    "--methods", callback=list_of(str, "affinity,uniform"), help="Those to compare.  [default: all that there are]"
+    "--methods",
+    callback=list_of(str, "affinity,uniform"),
+    help="Those to compare, the others with the first. Behind a name, +proportional lets merged tokens count in "
+    "attention by their size.  [default: affinity+proportional and all that there are]",
 )
 @click.option(
     "--budgets",
@@ -46,13 +49,12 @@ def compare(verbose: bool, methods: tuple[str, ...], budgets: tuple[float, ...],
         raise click.UsageError("no model: give --model, for example tune compare --model reference")
     from tuner.compare import run, tables
     from tuner.compare.plan import COST, Plan
-    from tuner.methods.known import METHODS
     from tuner.report.progress import ProgressWatcher
     from tuner.search.settings import Settings
 
     command = shlex.join(["tune", *sys.argv[1:]])
     search = Settings(budgets={COST: max(budgets, default=1.0)}, command=command, **options)
-    plan = Plan(search, methods or tuple(METHODS), budgets)
+    plan = Plan(search, methods or Plan.methods, budgets)
     with ProgressWatcher(console, COST, search.judged.metric) as watcher:
         found, folder = run.compare(plan, watcher)
     console.print(tables.terminal(found))

@@ -1,4 +1,4 @@
-"""Searched affinity pooling against its rivals, utterance by utterance, and what that amounts to in words."""
+"""One method against its rivals, utterance by utterance, and what that amounts to in words."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from tuner.compare.found import Contrast, Entry, Result
 from tuner.evaluate.records import Evaluation
 from tuner.evaluate.statistics import Interval, paired_difference
 from tuner.policy import Policy
-from tuner.sites import AFFINITY
 from tuner.tasks.metric import Metric
 
 _SAID = {"better": "better than", "no difference": "no different from", "worse": "worse than"}
 
 
-def contrasts(entries: Sequence[Entry], recorded: Callable[[Policy], Evaluation | None]) -> Iterator[Contrast]:
-    """Every rival at every budget that both were searched for; `recorded` tells what a policy was measured by."""
-    for own in (one for one in entries if one.method == AFFINITY):
+def contrasts(
+    champion: str, entries: Sequence[Entry], recorded: Callable[[Policy], Evaluation | None]
+) -> Iterator[Contrast]:
+    """`champion` against every rival at every budget that both were searched for; `recorded` tells what a policy was
+    measured by."""
+    for own in (one for one in entries if one.method == champion):
         for rival in entries:
             if rival.budget is None or rival.budget != own.budget or rival is own:
                 continue
@@ -35,29 +37,32 @@ def result(difference: Interval) -> Result:
     return "worse" if difference.low > 0 else "no difference"
 
 
-def verdict(entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> tuple[str, ...]:
+def verdict(champion: str, entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> tuple[str, ...]:
     """The whole result in one sentence, then one for each budget."""
     levels = sorted({one.budget for one in entries if one.budget is not None}, reverse=True)
-    return (_whole(found), *(sentence for budget in levels for sentence in _at(budget, entries, found, metric)))
+    at_each = [sentence for budget in levels for sentence in _at(budget, champion, entries, found, metric)]
+    return _whole(champion, found), *at_each
 
 
-def _whole(found: Sequence[Contrast]) -> str:
+def _whole(champion: str, found: Sequence[Contrast]) -> str:
     matched = [one for one in found if one.result != "unmatched"]
     if not matched:
-        return "Affinity pooling was not held against any rival."
+        return f"Searched {champion} was not held against any rival."
     better, worse = (_those(matched, kind) for kind in ("better", "worse"))
     if len(better) == len(matched):
-        return f"Searched affinity pooling beats every rival at every budget: {len(better)} of {len(matched)}."
+        return f"Searched {champion} beats every rival at every budget: {len(better)} of {len(matched)}."
     open_ones = len(matched) - len(better) - len(worse)
     named = f" ({', '.join(f'{one.rival} at {one.budget:g}' for one in worse)})" if worse else ""
     return (
-        f"Searched affinity pooling does not beat every rival at every budget: of {len(matched)} comparisons it is "
+        f"Searched {champion} does not beat every rival at every budget: of {len(matched)} comparisons it is "
         f"surely better in {len(better)}, surely worse in {len(worse)}{named}, and in {open_ones} the data show no "
         "difference."
     )
 
 
-def _at(budget: float, entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> Iterator[str]:
+def _at(
+    budget: float, champion: str, entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric
+) -> Iterator[str]:
     judged = [(one.judged.difference, one.method) for one in entries if one.budget == budget and one.judged]
     own = [one for one in found if one.budget == budget]
     parts = [
@@ -68,7 +73,7 @@ def _at(budget: float, entries: Sequence[Entry], found: Sequence[Contrast], metr
     best = (
         f"{'highest' if metric.rises else 'lowest'} {metric.title}: {min(judged)[1]}" if judged else "no method kept it"
     )
-    yield f"At {budget:g}: {best}." + (f" Affinity is {'; '.join(parts)}." if parts else "")
+    yield f"At {budget:g}: {best}." + (f" {champion} is {'; '.join(parts)}." if parts else "")
 
 
 def _those(found: Sequence[Contrast], kind: str) -> list[Contrast]:

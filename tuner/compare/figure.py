@@ -9,7 +9,6 @@ from matplotlib.ticker import FuncFormatter, NullLocator, SymmetricalLogLocator
 from tuner.compare.found import Compared, Entry
 from tuner.compare.plan import COST
 from tuner.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, blank, plain
-from tuner.sites import AFFINITY
 from tuner.tasks.metric import Metric
 
 _COLOURS = (VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY)
@@ -24,14 +23,14 @@ def draw(found: Compared) -> Figure:
     axes, metric = figure.subplots(), found.judged_by
     plain(axes)
     axes.axhline(0, color=INK, lw=0.9, ls=(0, (4, 2)), label=f"baseline, {100 * found.quality:.2f}{metric.unit}")
-    rivals = [method for method in found.methods if method != AFFINITY]
+    rivals = [method for method in found.methods if method != found.champion]
     for number, method in enumerate(found.methods):
         entries = [one for one in found.entries if one.method == method and one.judged is not None]
         shift = _APART * (number - (len(found.methods) - 1) / 2)
         place = rivals.index(method) if method in rivals else 0
-        colour = BLUE if method == AFFINITY else _COLOURS[place % len(_COLOURS)]
-        shape = "o" if method == AFFINITY else _SHAPES[place % len(_SHAPES)]
-        _line(axes, metric, entries, colour, shape, 2.2 if method == AFFINITY else 1.0, method, shift)
+        colour = BLUE if method == found.champion else _COLOURS[place % len(_COLOURS)]
+        shape = "o" if method == found.champion else _SHAPES[place % len(_SHAPES)]
+        _line(axes, metric, entries, colour, shape, 2.2 if method == found.champion else 1.0, method, shift)
     for one in found.entries:
         if one.budget is None:
             _line(axes, metric, [one], INK, "x", 1.0, one.method, 0.0)

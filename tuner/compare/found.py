@@ -62,10 +62,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Contrast:
-    """Searched affinity pooling against one rival at one budget, on the same utterances.
+    """The champion against one rival at one budget, on the same utterances.
 
-    `difference` is by how much affinity's loss exceeds the rival's, so below 0 affinity is better, with the two-sided
-    95 % bootstrap interval; all three None where one of both has no policy.
+    `difference` is by how much its loss exceeds the rival's, so below 0 the champion is better, with the two-sided 95 %
+    bootstrap interval; all three None where one of both has no policy.
     """
 
     rival: str
@@ -79,7 +79,8 @@ class Contrast:
 @dataclass(frozen=True)
 class Compared:
     """A comparison. `split` is where all was measured; `chosen_on` where the settings were chosen, the same split where
-    there is no other. `quality` is the baseline's metric as a fraction, `missing` what an interrupted one lacks."""
+    there is no other. `quality` is the baseline's metric as a fraction, `champion` the method that the others are held
+    against, `missing` what an interrupted comparison lacks."""
 
     model: str
     task: str
@@ -90,6 +91,7 @@ class Compared:
     utterances: int
     quality: float
     trials: int
+    champion: str
     entries: tuple[Entry, ...]
     contrasts: tuple[Contrast, ...]
     verdict: tuple[str, ...]
@@ -115,7 +117,7 @@ class Compared:
         return next((one for one in self.entries if (one.method, one.budget) == (method, budget)), None)
 
     def against(self, rival: str, budget: float) -> Contrast | None:
-        """Affinity against a rival there."""
+        """The champion against a rival there."""
         return next((one for one in self.contrasts if (one.rival, one.budget) == (rival, budget)), None)
 
     def save(self, folder: Path) -> Path:

@@ -10,9 +10,11 @@ from typing import Any
 from tuner.errors import SearchError
 from tuner.methods.known import METHODS
 from tuner.search.settings import Settings
+from tuner.sites import AFFINITY
 from tuner.tasks.joint import Joint
 
 COST = "prefill_flops"  # what is matched
+PROPORTIONAL = "+proportional"  # behind a method's name: its merged tokens count in attention by their size
 LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 KIND = "comparison"
 
@@ -32,16 +34,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """A comparison. Every cell is searched as `search` says, but under its own budget and in its method's space."""
+    """A comparison. Every cell is searched as `search` says, but under its own budget and in its method's space.
+
+    All other methods are held against the first one.
+    """
 
     search: Settings
-    methods: tuple[str, ...] = tuple(METHODS)
+    methods: tuple[str, ...] = (f"{AFFINITY}{PROPORTIONAL}", *METHODS)
     levels: tuple[float, ...] = LEVELS
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
-        if unknown := [name for name in self.methods if name not in METHODS]:
-            raise SearchError(f"method {unknown[0]!r} is not known; expected some of {', '.join(METHODS)}")
+        if unknown := [name for name in self.methods if name.removesuffix(PROPORTIONAL) not in METHODS]:
+            known = f"{', '.join(METHODS)}, each with or without {PROPORTIONAL}"
+            raise SearchError(f"method {unknown[0]!r} is not known; expected some of {known}")
         if isinstance(self.search.judged, Joint):
             raise SearchError(f"--task {self.search.task}: methods are compared for one task at a time")
         if not self.methods or not self.levels:

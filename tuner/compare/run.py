@@ -102,7 +102,8 @@ def _found(arena: Arena, known: list[Entry]) -> Compared:
     context, cells = arena.context, list(arena.plan.cells())
     by_cell = {one.cell: one for one in known if one.cell is not None}
     searched = [by_cell[cell] for cell in cells if cell in by_cell]
-    against = tuple(contrasts(searched, arena.recorded))
+    champion = arena.plan.methods[0]
+    against = tuple(contrasts(champion, searched, arena.recorded))
     return Compared(
         model=context.loaded.id,
         task=context.task.name,
@@ -113,8 +114,9 @@ def _found(arena: Arena, known: list[Entry]) -> Compared:
         utterances=len(arena.decides),
         quality=arena.baseline.quality,
         trials=arena.plan.search.trials,
+        champion=champion,
         entries=(*searched, *(one for one in known if one.budget is None)),
         contrasts=against,
-        verdict=verdict(searched, against, context.task.metric),
+        verdict=verdict(champion, searched, against, context.task.metric),
         missing=tuple(cell.name for cell in cells if cell not in by_cell),
     )

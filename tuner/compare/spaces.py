@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from tuner.compare.plan import PROPORTIONAL
 from tuner.methods.known import METHODS
 from tuner.methods.samap import SaMap
 from tuner.search.ranges import Choices, Range
@@ -28,22 +29,28 @@ def strength_of(method: str) -> str:
 
 def at_input(method: str) -> SearchSpace:
     """The input alone, the method's other settings at their defaults: the plain way to use it."""
-    usual = {"threshold": SaMap.threshold} if method == "samap" else {}
-    return SearchSpace(schema=1, name=f"{method} at the input", sites=(_site(method, 0, **usual),), position="last")
+    merging = method.removesuffix(PROPORTIONAL)
+    usual = {"threshold": SaMap.threshold} if merging == "samap" else {}
+    return _space(f"{method} at the input", method, (_site(merging, 0, **usual),))
 
 
 def spread(method: str, least: float | None) -> SearchSpace:
     """The input, one site in the first half of the decoder and one in the second, everything free.
 
     Args:
-        method: its name; of A-ToMe the ratio is searched, of SA-MAP the threshold too.
+        method: its name, with or without `PROPORTIONAL`; of A-ToMe the ratio is searched, of SA-MAP the threshold too.
         least: the threshold or ratio of the input, below which it would save more than is asked for by itself;
             None where it is not known.
     """
-    free: dict[str, Any] = {"threshold": MEANS} if method == "samap" else {}
-    free |= {name: choices for name, choices in FEW.items() if name in _settings(method)}
-    sites = (_site(method, 0, least, **free), _site(method, 1, **free), _site(method, 2, **free))
-    return SearchSpace(schema=1, name=f"{method} at three sites", sites=sites, position="last")
+    merging = method.removesuffix(PROPORTIONAL)
+    free: dict[str, Any] = {"threshold": MEANS} if merging == "samap" else {}
+    free |= {name: choices for name, choices in FEW.items() if name in _settings(merging)}
+    sites = (_site(merging, 0, least, **free), _site(merging, 1, **free), _site(merging, 2, **free))
+    return _space(f"{method} at three sites", method, sites)
+
+
+def _space(name: str, method: str, sites: tuple[SiteSpace, ...]) -> SearchSpace:
+    return SearchSpace(schema=1, name=name, sites=sites, position="last", proportional=method.endswith(PROPORTIONAL))
 
 
 def _site(method: str, number: int, least: float | None = None, **free: Any) -> SiteSpace:

@@ -11,14 +11,13 @@ from rich.text import Text
 from tuner.compare.found import Compared, Entry, Result
 from tuner.report import markup
 from tuner.report.facts import NOTHING, failings, interval, percent, points, share, sites
-from tuner.sites import AFFINITY
 
 _STYLE: dict[Result, str] = {"better": "red", "worse": "green", "no difference": "", "unmatched": "dim"}
 _MARK: dict[Result, str] = {"better": "-", "worse": "+", "no difference": "", "unmatched": ""}
 
 
 def terminal(found: Compared) -> Table:
-    """The metric by method and budget, and below it the interval of its change: red (-) where affinity is surely
+    """The metric by method and budget, and below it the interval of its change: red (-) where the champion is surely
     better, green (+) where the rival is; * where a choice does not keep what it should."""
     table = Table(
         title=f"{found.judged_by.heading} at matched prefill FLOPs",
@@ -77,7 +76,7 @@ def _sections(found: Compared, command: str) -> Iterator[str]:
         yield f"## At {budget:g} of the prefill FLOPs"
         own = [one for one in found.entries if one.budget == budget]
         rows = [(*_numbers(found, one), _against(found, one), _kept(one), _setting(one)) for one in own]
-        yield markup.table((*head, f"{title}, affinity less this", "Kept the budget", "Sites"), rows)
+        yield markup.table((*head, f"{title}, {found.champion} less this", "Kept the budget", "Sites"), rows)
     if presets := [one for one in found.entries if one.budget is None]:
         yield "## The paper's presets, at what they cost"
         yield markup.table((*head, "Sites"), [(*_numbers(found, one), _setting(one)) for one in presets])
@@ -92,7 +91,7 @@ def _cell(found: Compared, method: str, budget: float) -> Text:
     if entry is None or entry.judged is None:
         return Text("not done" if entry is None else "infeasible", "dim")
     outcome: Result = "no difference" if contrast is None else contrast.result
-    style = "bold" if method == AFFINITY else _STYLE[outcome]
+    style = "bold" if method == found.champion else _STYLE[outcome]
     judged = entry.judged
     marked = ("*" if failings(judged) else "") + _MARK[outcome]
     low, high = found.judged_by.change_of(judged.ci95)
