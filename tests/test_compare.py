@@ -14,10 +14,10 @@ from rich.console import Console
 from tests.test_selection import judgement, policy
 from tuner.cli import main
 from tuner.compare import spaces, tables
-from tuner.compare.cell import choose
+from tuner.compare.cell import begin_with, choose
 from tuner.compare.contrast import contrasts, verdict
 from tuner.compare.found import Compared, Entry
-from tuner.compare.plan import COST, Plan
+from tuner.compare.plan import COST, Cell, Plan
 from tuner.compare.write import write
 from tuner.errors import SearchError
 from tuner.evaluate import breakeven
@@ -100,6 +100,16 @@ def test_cells_are_every_method_at_every_budget_with_the_same_search() -> None:
     searches = [plan.search_within(cell.budget) for cell in plan.cells()]
     assert {one.trials for one in searches} == {9}
     assert [one.budgets for one in searches] == [{COST: 0.7}, {COST: 0.7}, {COST: 0.5}, {COST: 0.5}]
+
+
+def test_a_search_begins_with_the_choice_under_the_next_higher_budget() -> None:
+    known = [
+        entry("stride", 0.9, 1), entry("stride", 0.8, 2), entry("norm", 0.7, 3), entry("stride", 0.6, None),
+        entry("stride", 0.5, 4), entry("paper", None, 5),
+    ]  # fmt: skip
+    assert known[1].judged is not None
+    assert begin_with(Cell("stride", 0.55), known) == known[1].judged.policy
+    assert begin_with(Cell("stride", 0.9), known) is None
 
 
 @pytest.mark.parametrize("one", [entry("stride", 0.7, 3), entry("paper", None, 3), entry("norm", 0.5, None, "why")])

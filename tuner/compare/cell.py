@@ -29,8 +29,8 @@ from tuner.tracking import Tracker
 ALONE = "input alone"
 
 
-def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
-    """Searches, chooses and measures. `watcher` hears of each trial.
+def run(arena: Arena, cell: Cell, watcher: Watcher, known: Sequence[Entry] = ()) -> Entry:
+    """Searches, chooses and measures. `watcher` hears of each trial; `known` are the cells that are done.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the trials that are finished are not run again when the cell is.
@@ -38,7 +38,7 @@ def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
     began = time.monotonic()
     folder = RunFolder(arena.context.folder.path / "cells" / cell.name)
     folder.path.mkdir(parents=True, exist_ok=True)
-    trials, why_not = _search(arena, cell, folder, watcher)
+    trials, why_not = _search(arena, cell, folder, watcher, begin_with(cell, known))
     feasible = [one for one in trials if one.feasible]
     entry = Entry(cell.method, cell.budget, len(trials), len(feasible), 0.0, reason=why_not)
     if not why_not:
@@ -48,6 +48,12 @@ def run(arena: Arena, cell: Cell, watcher: Watcher) -> Entry:
         entry = replace(entry, judged=judged, first_token=arena.first_token(best.policy))
     shutil.rmtree(folder.path)
     return replace(entry, seconds=time.monotonic() - began)
+
+
+def begin_with(cell: Cell, known: Sequence[Entry]) -> Policy | None:
+    """The method's choice under the next higher budget that is done: a good place to begin under this one."""
+    above = {one.budget: one.judged.policy for one in known if one.method == cell.method and one.budget and one.judged}
+    return min(((budget, policy) for budget, policy in above.items() if budget > cell.budget), default=(0, None))[1]
 
 
 def choose(judged: Sequence[tuple[Judgement, float]]) -> Judgement:
@@ -60,8 +66,11 @@ def choose(judged: Sequence[tuple[Judgement, float]]) -> Judgement:
     return min((one for one, _ in judged), key=lambda one: one.costs[COST])
 
 
-def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tuple[list[TrialResult], str]:
-    """The trials; and why there is no policy, where there is none."""
+def _search(
+    arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher, begin: Policy | None
+) -> tuple[list[TrialResult], str]:
+    """The trials, the first of them that of `begin` with its last site solved anew; and why there is no policy, where
+    there is none."""
     settings = arena.plan.search_within(cell.budget)
     judge = Matched(arena.searched.baseline, arena.context.costing(arena.context.evaluator), settings.budgets)
 
@@ -86,6 +95,9 @@ def _search(arena: Arena, cell: Cell, folder: RunFolder, watcher: Watcher) -> tu
     opened = study.open_study(
         folder.study, context.identity(), context.objective, settings.seed, settings.sampler, settings.trials
     )
+    params = None if begin is None else proposals.known_params(begin)
+    if params is not None:
+        opened.enqueue_trial(params, skip_if_exists=True)
     trials = Trials(context, proposals, opened, Tracker())
     results = trials.run(None)
     if trials.interrupted:

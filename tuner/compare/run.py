@@ -86,7 +86,7 @@ def _cells(arena: Arena, known: list[Entry], ledger: Path, watcher: Watcher) -> 
     watcher.stage("trials", trials * len(cells))
     watcher.advance(trials * (len(cells) - len(missing)))
     for cell in missing:
-        entry = one_cell.run(arena, cell, _Trials(watcher))
+        entry = one_cell.run(arena, cell, _Trials(watcher), known)
         watcher.advance(trials - entry.trials)  # of an infeasible budget
         _keep(arena, entry, known, ledger, watcher)
 
