@@ -21,7 +21,7 @@ from tuner.options import PATH, console, list_of, model_options, speech_options,
     "--methods",
     callback=list_of(str, "affinity,uniform"),
     help="Those to compare, the others with the first. Behind a name, +proportional lets merged tokens count in "
-    "attention by their size.  [default: affinity+proportional and all that there are]",
+    "attention by their size.  [default: all that there are, those that merge with it and without]",
 )
 @click.option(
     "--budgets",

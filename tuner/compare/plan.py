@@ -10,11 +10,11 @@ from typing import Any
 from tuner.errors import SearchError
 from tuner.methods.known import METHODS
 from tuner.search.settings import Settings
-from tuner.sites import AFFINITY
 from tuner.tasks.joint import Joint
 
 COST = "prefill_flops"  # what is matched
 PROPORTIONAL = "+proportional"  # behind a method's name: its merged tokens count in attention by their size
+MERGING = ("affinity", "quantile", "uniform", "atome", "fastadasp", "samap")  # for the others all sizes are one
 LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)
 KIND = "comparison"
 
@@ -40,7 +40,7 @@ class Plan:
     """
 
     search: Settings
-    methods: tuple[str, ...] = (f"{AFFINITY}{PROPORTIONAL}", *METHODS)
+    methods: tuple[str, ...] = (*(f"{name}{PROPORTIONAL}" for name in MERGING), *METHODS)
     levels: tuple[float, ...] = LEVELS
 
     def __post_init__(self) -> None:
