@@ -43,8 +43,8 @@ class Arena:
             TunerError: something is wrong with it, or the run's folder belongs to a comparison of something else.
         """
         plan = plan.named()
-        # Two splits are kept at hand, each in half of the memory.
-        settings = replace(plan.search, memory=plan.search.memory / 2)
+        # Three splits are kept at hand, each in a third of the memory.
+        settings = replace(plan.search, memory=plan.search.memory / 3)
         path = settings.runs / settings.run_name()
         anew = not (path / "config.yaml").exists()
         context = Context(settings, None if anew else path, watcher)
@@ -73,19 +73,17 @@ class Arena:
     @cached_property
     def selected(self) -> Drafted:
         """Judges finalists on the selection split."""
-        context, evaluator = self.context, self._selection
-        count = len(evaluator.data)
-        context.watcher.stage("baseline, selection", count)
-        baseline = context.evaluate("selection", context.baseline, evaluator, context.watcher.advance)
-        context.watcher.stage("encoding, selection", 2 * count)
-        keep = Keep(context.loaded.device, limit=round(context.settings.memory * 1e9))
-        return Drafted(evaluator, context.baseline, baseline, keep=keep, progress=context.watcher.advance)
+        return self._drafted("selection", self._selection)
 
     @cached_property
+    def decided(self) -> Drafted:
+        """Judges each method's choice where it counts, which says what `generate()` does."""
+        return self.selected if self.context.splits.test is None else self._drafted("test", self._final)
+
+    @property
     def baseline(self) -> Evaluation:
         """What the baseline says where it counts."""
-        self.context.watcher.stage(f"baseline, {self._part}", len(self.decides))
-        return self.context.evaluate(self._part, self.context.baseline, self._final, self.context.watcher.advance)
+        return self.decided.baseline
 
     def finalists(self, policies: Iterable[Policy], budget: float) -> list[tuple[Judgement, float]]:
         """Judgements and drifts on the selection split."""
@@ -95,9 +93,13 @@ class Arena:
         return [(judge.judgement("", policy, one), drift(one, baseline)) for policy, one in found]
 
     def measured(self, label: str, policy: Policy, budget: float) -> Judgement:
-        """By plain `generate()` where it counts; each policy runs once."""
+        """Where it counts; each policy runs once."""
         judge = Matched(self.baseline, self.context.costing(self._final), {COST: budget + SLACK})
-        return judge.judgement(label, policy, self.context.evaluate(self._part, policy, self._final))
+        evaluation = self.recorded(policy)
+        if evaluation is None:
+            evaluation = self.decided.evaluate(policy)
+            self.context.folder.save(self._part, policy, evaluation)
+        return judge.judgement(label, policy, evaluation)
 
     def recorded(self, policy: Policy) -> Evaluation | None:
         """What `measured` judged."""
@@ -112,6 +114,15 @@ class Arena:
         measured = pays(self.context.loaded, policy, self.context.task, utterances, lambda _: None)
         return median(one.ratio for one in measured)
 
+    def _drafted(self, part: str, evaluator: Evaluator) -> Drafted:
+        """Judges by drafts on the speech of `evaluator`, which judges the baseline."""
+        context, count = self.context, len(evaluator.data)
+        context.watcher.stage(f"baseline, {part}", count)
+        baseline = context.evaluate(part, context.baseline, evaluator, context.watcher.advance)
+        context.watcher.stage(f"encoding, {part}", 2 * count)
+        keep = Keep(context.loaded.device, limit=round(context.settings.memory * 1e9))
+        return Drafted(evaluator, context.baseline, baseline, keep=keep, progress=context.watcher.advance)
+
     @property
     def _part(self) -> str:
         return "selection" if self.context.splits.test is None else "test"
@@ -123,4 +134,4 @@ class Arena:
     @cached_property
     def _final(self) -> Evaluator:
         test = self.context.splits.test
-        return self._selection if test is None else self.context.evaluator_for(test)
+        return self._selection if test is None else self.context.evaluator_for(test, encode_once=True)
