@@ -72,5 +72,5 @@ def test_a_search_survives_ctrl_c_in_the_sampler_and_in_the_books(
     )
     outcome = search(settings)
     finished = {"_run_trial": 3, "_tell_with_warning": 4}[moment]
-    assert len(outcome.trials) == finished
+    assert sum(trial.number >= 0 for trial in outcome.trials) == finished
     assert outcome.policy_file is not None
