@@ -65,7 +65,7 @@ def test_an_encoder_runs_anew_where_memory_is_short(loaded: LoadedModel) -> None
 def test_prefill_alone_tells_the_same_costs(loaded: LoadedModel) -> None:
     policy, judge = Policy.for_model(loaded.model, SITES), evaluator(loaded, 4)
     identity = judge.evaluate(Policy.for_model(loaded.model))
-    costing = Costing.of(loaded, judge.encoder_flops())
+    costing = Costing.of(loaded, judge.encoder_flops)
     whole, prefill = (costing.count(one) for one in (judge.evaluate(policy), judge.prefill(policy)))
     np.testing.assert_array_equal(whole["prefill_flops"], prefill["prefill_flops"])
     np.testing.assert_array_equal(whole["kv_cache"], prefill["kv_cache"])

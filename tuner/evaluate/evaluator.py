@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -65,8 +66,10 @@ class Evaluator:
         """What `policy` costs, without an answer: one token each, and no statistics."""
         return self._run(policy, self._prefill, progress)
 
+    @cached_property
     def encoder_flops(self) -> dict[str, float]:
-        """FLOPs before the decoder by utterance id; padding is shared out evenly within a batch."""
+        """FLOPs before the decoder by utterance id; padding is shared out evenly within a batch. Takes one pass of
+        the audio encoder over all utterances, in the batches of the first time it is asked for."""
         found: dict[str, float] = {}
         for batch in self.batches:
             flops = encoder_flops(self.loaded.model, self.prepared(batch))

@@ -99,7 +99,7 @@ class Context:
         """What an evaluator's policies cost. The model's shape is found out once, which takes seconds."""
         if self._costing is None:
             self._costing = Costing.of(self.loaded, {})
-        return replace(self._costing, encoder=evaluator.encoder_flops())
+        return replace(self._costing, encoder=evaluator.encoder_flops)
 
     def judge(self, baseline: Evaluation, evaluator: Evaluator) -> Judge:
         """Holds policies against a baseline that `evaluator` evaluated."""

@@ -86,7 +86,7 @@ def transfer(settings: Settings, watcher: Watcher | None = None) -> tuple[list[C
             label: (policy, _evaluated(folder, stop.part, policy, evaluator, watcher))
             for label, policy in policies.items()
         }
-        found += cells(place, stop.data, baseline, tried, replace(costing, encoder=evaluator.encoder_flops()))
+        found += cells(place, stop.data, baseline, tried, replace(costing, encoder=evaluator.encoder_flops))
     folder.note("environment", environment(loaded))
     files = write(found, settings.command, folder.path)
     mirror(found, loaded.id, settings, folder, files)
