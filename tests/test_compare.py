@@ -35,11 +35,13 @@ SMALL = [
 ]
 
 
-def evaluation(name: str, wrong: int, metric: Metric = WER) -> Evaluation:
-    """Of `N` utterances of one word, the first `wrong` of which are not right."""
+def evaluation(name: str, wrong: int, metric: Metric = WER, nats: float | None = None) -> Evaluation:
+    """Of `N` utterances of one word, the first `wrong` of which are not right; the baseline's answer to each is by
+    `nats` unlikely, by a little more or less from one to the next."""
     rising = metric.rises
+    wobble = [None if nats is None else nats * (1 + 0.1 * (i % 3)) for i in range(N)]
     records = [
-        UtteranceRecord(str(i), 1.0, "x", (float((i < wrong) != rising), 1.0, 0.0), (9,), (8,), 3, False)
+        UtteranceRecord(str(i), 1.0, "x", (float((i < wrong) != rising), 1.0, 0.0), (9,), (8,), 3, False, (), wobble[i])
         for i in range(N)
     ]
     return Evaluation(name, "test", tuple(records), 1.0, metric=metric)
@@ -134,7 +136,7 @@ def test_a_methods_choice_is_shown_whatever_it_keeps(judged: list[tuple[Judgemen
 
 @pytest.mark.parametrize("metric", [WER, ACCURACY], ids=["errors", "right answers"])
 @pytest.mark.parametrize(
-    ("own", "rival", "result"), [(5, 20, "better"), (20, 5, "worse"), (10, 11, "no difference"), (5, None, "unmatched")]
+    ("own", "rival", "result"), [(5, 20, "better"), (20, 5, "worse"), (10, 11, "undecided"), (5, None, "unmatched")]
 )
 def test_a_contrast_says_what_its_whole_interval_says(own: int, rival: int | None, result: str, metric: Metric) -> None:
     found = compared(entry("affinity", 0.7, own), entry("stride", 0.7, rival), metric=metric)
@@ -142,6 +144,20 @@ def test_a_contrast_says_what_its_whole_interval_says(own: int, rival: int | Non
     assert contrast.result == result
     if rival is not None:
         assert contrast.difference == pytest.approx((own - rival) / N)
+
+
+@pytest.mark.parametrize(
+    ("own", "rival", "result"), [(0.1, 0.3, "better"), (0.3, 0.1, "worse"), (0.1, 0.1, "undecided")]
+)
+def test_drift_tells_apart_what_errors_do_not(own: float, rival: float, result: str) -> None:
+    entries = entry("affinity", 0.7, 10), entry("stride", 0.7, 11)
+    drifts = {one.judged.policy.hash: nats for one, nats in zip(entries, (own, rival), strict=True) if one.judged}
+    (found,) = contrasts("affinity", entries, lambda one: evaluation(one.hash, 10, nats=drifts[one.hash]))
+    assert found.result == "undecided"
+    assert found.drift is not None
+    assert found.drift.value == pytest.approx(1.1 * (own - rival), rel=0.02)
+    counts = [f"surely {kind} in {int(kind == result)}" for kind in ("better", "worse")]
+    assert all(count in verdict("affinity", entries, [found], WER)[1] for count in counts)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +238,18 @@ def test_a_comparison_is_matched_and_goes_on_where_it_was(tmp_path: Path, monkey
     policies = {one["method"]: one["judged"]["policy"] for one in found["entries"] if one["budget"] is not None}
     assert policies["stride+proportional"]["proportional"]
     assert not policies["stride"]["proportional"]
+
+    elsewhere = [*SMALL, "--runs", runs, "--chosen-by", "rivals", "--run", "elsewhere", "--test-limit", "4"]
+    there = CliRunner().invoke(main, [*elsewhere, "--methods", "stride", "--budgets", "0.8,0.6"])
+    assert there.exit_code == 0, there.output
+    measured = json.loads((run.parent / "elsewhere" / "compare.json").read_text(encoding="utf-8"))
+    ((policy_there, utterances),) = [
+        (one["judged"]["policy"], one["judged"]["n"]) for one in measured["entries"] if one["budget"] is not None
+    ]
+    assert (policy_there["sites"], utterances) == (policies["stride"]["sites"], 4)
+    assert measured["chosen_on"] == "reference/selection"
+    nothing = CliRunner().invoke(main, [*elsewhere, "--methods", "norm"])
+    assert "it compared stride+proportional, stride at 0.8" in " ".join(nothing.output.split())
 
     other = CliRunner().invoke(main, [*arguments, "--budgets", "0.8", "--seed", "1"])
     assert "made for another seed" in " ".join(other.output.split())

@@ -65,9 +65,17 @@ def speech_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--selection-split", help="Where the choice is made."),
             click.option("--test-split", help="Where the choice is measured once."),
             click.option("--force-test", is_flag=True, help="Allow tuning on a split called test."),
-            click.option("--limit", type=int, help="At most so many utterances of each split."),
-            click.option("--test-limit", type=int, help="At most so many of the test split.  [default: as --limit]"),
-            click.option("--max-bad", default=0, show_default=True, help="Unusable utterances to put up with."),
+            click.option("--limit", type=click.IntRange(1), help="At most so many utterances of each split."),
+            click.option(
+                "--test-limit", type=click.IntRange(1), help="At most so many of the test split.  [default: as --limit]"
+            ),
+            click.option(
+                "--max-bad",
+                type=click.IntRange(0),
+                default=0,
+                show_default=True,
+                help="Unusable utterances to put up with.",
+            ),
         )
     ):
         command = option(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,6 +57,8 @@ class Arena:
         test = context.splits.test
         facts |= {"test": "" if test is None else test.digest, "finalists": str(settings.finalists)}
         facts |= {"trials": str(settings.trials), "seed": str(settings.seed)}
+        if plan.chosen_by is not None:
+            facts["choices"] = plan.chosen_by
         context.folder.keep_to(facts, plan.to_plain(), anew=anew)
         context.folder.note("environment", context.environment())
         return cls(plan, context)
@@ -100,6 +103,12 @@ class Arena:
             evaluation = self.decided.evaluate(policy)
             self.context.folder.save(self._part, policy, evaluation)
         return judge.judgement(label, policy, evaluation)
+
+    def drift(self, policy: Policy) -> float | None:
+        """How far what `measured` judged is from the baseline's answers; None where it was not asked."""
+        evaluation = self.recorded(policy)
+        found = math.inf if evaluation is None else drift(evaluation, self.baseline)
+        return found if math.isfinite(found) else None
 
     def recorded(self, policy: Policy) -> Evaluation | None:
         """What `measured` judged."""

@@ -50,6 +50,16 @@ def run(arena: Arena, cell: Cell, watcher: Watcher, known: Sequence[Entry] = ())
     return replace(entry, seconds=time.monotonic() - began)
 
 
+def measure(arena: Arena, chosen: Entry) -> Entry:
+    """What was chosen elsewhere, measured here."""
+    if chosen.judged is None or chosen.cell is None:
+        return chosen
+    began = time.monotonic()
+    judged = arena.measured(chosen.cell.name, chosen.judged.policy, chosen.cell.budget)
+    found = replace(chosen, judged=judged, first_token=arena.first_token(judged.policy))
+    return replace(found, seconds=time.monotonic() - began)
+
+
 def begin_with(cell: Cell, known: Sequence[Entry]) -> Policy | None:
     """The method's choice under the next higher budget that is done: a good place to begin under this one."""
     above = {one.budget: one.judged.policy for one in known if one.method == cell.method and one.budget and one.judged}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from tuner.compare.found import Contrast, Entry, Result
 from tuner.evaluate.records import Evaluation
-from tuner.evaluate.statistics import Interval, paired_difference
+from tuner.evaluate.statistics import Interval, paired_difference, ratio_of_sums
 from tuner.policy import Policy
+from tuner.search.drift import nats
 from tuner.tasks.metric import Metric
 
-_SAID = {"better": "better than", "no difference": "no different from", "worse": "worse than"}
+_SAID = {"better": "better than", "undecided": "not told apart from", "worse": "worse than"}
 
 
 def contrasts(
@@ -27,37 +30,60 @@ def contrasts(
                 yield Contrast(rival.method, rival.budget, "unmatched")
                 continue
             found = paired_difference(pair[0].statistics, pair[1].statistics, pair[0].metric)
-            yield Contrast(rival.method, rival.budget, result(found), found.value, found.low, found.high)
+            drift = _drift(pair[0], pair[1])
+            yield Contrast(rival.method, rival.budget, result(found), found.value, found.low, found.high, drift)
 
 
 def result(difference: Interval) -> Result:
     """What the whole interval of a difference of losses says."""
     if difference.high < 0:
         return "better"
-    return "worse" if difference.low > 0 else "no difference"
+    return "worse" if difference.low > 0 else "undecided"
 
 
 def verdict(champion: str, entries: Sequence[Entry], found: Sequence[Contrast], metric: Metric) -> tuple[str, ...]:
-    """The whole result in one sentence, then one for each budget."""
+    """The whole result in one sentence, what drift says of it in another, then one for each budget."""
     levels = sorted({one.budget for one in entries if one.budget is not None}, reverse=True)
     at_each = [sentence for budget in levels for sentence in _at(budget, champion, entries, found, metric)]
-    return _whole(champion, found), *at_each
+    return _whole(champion, found), *_by_drift(champion, found), *at_each
 
 
 def _whole(champion: str, found: Sequence[Contrast]) -> str:
     matched = [one for one in found if one.result != "unmatched"]
     if not matched:
         return f"Searched {champion} was not held against any rival."
-    better, worse = (_those(matched, kind) for kind in ("better", "worse"))
-    if len(better) == len(matched):
-        return f"Searched {champion} beats every rival at every budget: {len(better)} of {len(matched)}."
-    open_ones = len(matched) - len(better) - len(worse)
-    named = f" ({', '.join(f'{one.rival} at {one.budget:g}' for one in worse)})" if worse else ""
+    results = [one.result for one in matched]
+    if results.count("better") == len(matched):
+        return f"Searched {champion} beats every rival at every budget: {len(matched)} of {len(matched)}."
     return (
         f"Searched {champion} does not beat every rival at every budget: of {len(matched)} comparisons it is "
-        f"surely better in {len(better)}, surely worse in {len(worse)}{named}, and in {open_ones} the data show no "
-        "difference."
+        f"{_counted(matched, results)}."
     )
+
+
+def _by_drift(champion: str, found: Sequence[Contrast]) -> Iterator[str]:
+    asked = [(one, result(one.drift)) for one in found if one.drift is not None]
+    if asked:
+        contrasts, results = zip(*asked, strict=True)
+        yield (
+            f"By drift, which is smooth and so tells apart what few errors do not: of {len(asked)} comparisons "
+            f"{champion} is {_counted(contrasts, results)}."
+        )
+
+
+def _counted(found: Sequence[Contrast], results: Sequence[Result]) -> str:
+    worse = [f"{one.rival} at {one.budget:g}" for one, said in zip(found, results, strict=True) if said == "worse"]
+    named = f" ({', '.join(worse)})" if worse else ""
+    return (
+        f"surely better in {results.count('better')}, surely worse in {len(worse)}{named}, and in "
+        f"{results.count('undecided')} the data do not tell them apart"
+    )
+
+
+def _drift(own: Evaluation, rival: Evaluation) -> Interval | None:
+    """By how many nats a word, or a question, the one drifts further from the baseline's answers than the other."""
+    one, other = nats(own), nats(rival)
+    return ratio_of_sums(one - other, own.sizes) if np.isfinite(one + other).all() else None
 
 
 def _at(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tuner.compare.plan import Cell
+from tuner.evaluate.statistics import Interval
 from tuner.policy import Policy
 from tuner.search.outcome import Judgement
 from tuner.tasks.metric import Metric, named
 
 FILE = "compare.json"
-Result = Literal["better", "no difference", "worse", "unmatched"]
+Result = Literal["better", "undecided", "worse", "unmatched"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Entry:
         judged: on the speech that decides; None where nothing kept the budget.
         first_token: time to the first token over the baseline's, a median over utterances of several lengths.
         reason: why nothing was judged.
+        drift: nats a word, or a question, by which the baseline's answers are less likely, where it was judged.
     """
 
     method: str
@@ -37,6 +39,7 @@ class Entry:
     judged: Judgement | None = None
     first_token: float | None = None
     reason: str = ""
+    drift: float | None = None
 
     @property
     def cell(self) -> Cell | None:
@@ -65,7 +68,8 @@ class Contrast:
     """The champion against one rival at one budget, on the same utterances.
 
     `difference` is by how much its loss exceeds the rival's, so below 0 the champion is better, with the two-sided 95 %
-    bootstrap interval; all three None where one of both has no policy.
+    bootstrap interval; `drift` is the same of their drifts. All are None where one of both has no policy, and `drift`
+    where nobody asked how likely the baseline's answers are.
     """
 
     rival: str
@@ -74,6 +78,7 @@ class Contrast:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
+    drift: Interval | None = None
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,14 @@ class Cell:
 class Plan:
     """A comparison. Every cell is searched as `search` says, but under its own budget and in its method's space.
 
-    All other methods are held against the first one.
+    All other methods are held against the first one. `chosen_by` is the run of another comparison, whose choices are
+    measured instead of searching for any.
     """
 
     search: Settings
     methods: tuple[str, ...] = (*(f"{name}{PROPORTIONAL}" for name in MERGING), *METHODS)
     levels: tuple[float, ...] = LEVELS
+    chosen_by: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot work before anything is loaded."""
@@ -74,5 +76,5 @@ class Plan:
     def to_plain(self) -> dict[str, Any]:
         """For YAML and MLflow: strings, numbers, lists, None."""
         search = {name: value for name, value in self.search.to_plain().items() if name not in ("budgets", "space")}
-        plain = {"kind": KIND, **search, "methods": self.methods, "levels": self.levels}
+        plain = {"kind": KIND, **search, "methods": self.methods, "levels": self.levels, "chosen_by": self.chosen_by}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 
 from tuner.compare import cell as one_cell
 from tuner.compare.arena import Arena
+from tuner.compare.chosen import Chosen
 from tuner.compare.contrast import contrasts, verdict
 from tuner.compare.found import Compared, Entry
 from tuner.compare.plan import Plan
@@ -51,17 +53,18 @@ def compare(plan: Plan, watcher: Watcher | None = None) -> tuple[Compared, Path]
     """
     watcher = watcher or Watcher()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    arena = Arena.of(plan, watcher)
+    chosen = Chosen.by(plan)
+    arena = Arena.of(plan if chosen is None else chosen.limit(plan), watcher)
     ledger = arena.context.folder.path / LEDGER
     known = [Entry.from_json(content) for content in journal.read(ledger)]
     try:
         _presets(arena, known, ledger, watcher)
-        _cells(arena, known, ledger, watcher)
+        _cells(arena, chosen, known, ledger, watcher)
     except KeyboardInterrupt:
         if not known:
             raise
         log.warning("interrupted: what is finished is kept; the same command goes on with --run %s", ledger.parent.name)
-    found = _found(arena, known)
+    found = _found(arena, chosen, known)
     files = write(found, plan.search.command, ledger.parent)
     mirror(found, arena.plan, arena.context.folder, files)
     return found, ledger.parent
@@ -77,10 +80,17 @@ def _presets(arena: Arena, known: list[Entry], ledger: Path, watcher: Watcher) -
             _keep(arena, entry, known, ledger, watcher)
 
 
-def _cells(arena: Arena, known: list[Entry], ledger: Path, watcher: Watcher) -> None:
+def _cells(arena: Arena, chosen: Chosen | None, known: list[Entry], ledger: Path, watcher: Watcher) -> None:
     done = {one.cell for one in known}
     cells, trials = list(arena.plan.cells()), arena.plan.search.trials
     missing = [cell for cell in cells if cell not in done]
+    if chosen is not None:
+        watcher.stage("measuring", len(cells))
+        watcher.advance(len(cells) - len(missing))
+        for cell in missing:
+            _keep(arena, one_cell.measure(arena, chosen.cells[cell]), known, ledger, watcher)
+            watcher.advance()
+        return
     if missing:
         _ = arena.searched, arena.selected, arena.baseline  # their stages first
     watcher.stage("trials", trials * len(cells))
@@ -98,9 +108,10 @@ def _keep(arena: Arena, entry: Entry, known: list[Entry], ledger: Path, watcher:
     watcher.say(line(entry, said))
 
 
-def _found(arena: Arena, known: list[Entry]) -> Compared:
+def _found(arena: Arena, chosen: Chosen | None, known: list[Entry]) -> Compared:
     context, cells = arena.context, list(arena.plan.cells())
-    by_cell = {one.cell: one for one in known if one.cell is not None}
+    judged = [one if one.judged is None else replace(one, drift=arena.drift(one.judged.policy)) for one in known]
+    by_cell = {one.cell: one for one in judged if one.cell is not None}
     searched = [by_cell[cell] for cell in cells if cell in by_cell]
     champion = arena.plan.methods[0]
     against = tuple(contrasts(champion, searched, arena.recorded))
@@ -110,12 +121,12 @@ def _found(arena: Arena, known: list[Entry]) -> Compared:
         metric=context.task.metric.name,
         dataset=arena.decides.name,
         split=arena.decides.split,
-        chosen_on=context.splits.selection.split,
+        chosen_on=context.splits.selection.split if chosen is None else chosen.chosen_on,
         utterances=len(arena.decides),
         quality=arena.baseline.quality,
         trials=arena.plan.search.trials,
         champion=champion,
-        entries=(*searched, *(one for one in known if one.budget is None)),
+        entries=(*searched, *(one for one in judged if one.budget is None)),
         contrasts=against,
         verdict=verdict(champion, searched, against, context.task.metric),
         missing=tuple(cell.name for cell in cells if cell not in by_cell),

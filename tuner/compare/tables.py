@@ -8,12 +8,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from tuner.compare.contrast import result
 from tuner.compare.found import Compared, Entry, Result
 from tuner.report import markup
 from tuner.report.facts import NOTHING, failings, interval, percent, points, share, sites
 
-_STYLE: dict[Result, str] = {"better": "red", "worse": "green", "no difference": "", "unmatched": "dim"}
-_MARK: dict[Result, str] = {"better": "-", "worse": "+", "no difference": "", "unmatched": ""}
+_STYLE: dict[Result, str] = {"better": "red", "worse": "green", "undecided": "", "unmatched": "dim"}
+_MILLI = 1000  # nats a word are small numbers
+_MARK: dict[Result, str] = {"better": "-", "worse": "+", "undecided": "", "unmatched": ""}
 
 
 def terminal(found: Compared) -> Table:
@@ -75,14 +77,19 @@ def _sections(found: Compared, command: str) -> Iterator[str]:
     for budget in found.levels:
         yield f"## At {budget:g} of the prefill FLOPs"
         own = [one for one in found.entries if one.budget == budget]
-        rows = [(*_numbers(found, one), _against(found, one), _kept(one), _setting(one)) for one in own]
-        yield markup.table((*head, f"{title}, {found.champion} less this", "Kept the budget", "Sites"), rows)
+        rows = [
+            (*_numbers(found, one), _against(found, one), *_drifts(found, one), _kept(one), _setting(one))
+            for one in own
+        ]
+        less = (f"{title}, {found.champion} less this", "Drift", f"Drift, {found.champion} less this")
+        yield markup.table((*head, *less, "Kept the budget", "Sites"), rows)
     if presets := [one for one in found.entries if one.budget is None]:
         yield "## The paper's presets, at what they cost"
         yield markup.table((*head, "Sites"), [(*_numbers(found, one), _setting(one)) for one in presets])
     yield (
         "First token: the time to it over the baseline's, encoder included, one utterance at a time, in alternation; "
-        "a median over lengths."
+        "a median over lengths. Drift: nats per 1000 words (or questions) by which the baseline's answers are less "
+        "likely."
     )
 
 
@@ -90,7 +97,7 @@ def _cell(found: Compared, method: str, budget: float) -> Text:
     entry, contrast = found.at(method, budget), found.against(method, budget)
     if entry is None or entry.judged is None:
         return Text("not done" if entry is None else "infeasible", "dim")
-    outcome: Result = "no difference" if contrast is None else contrast.result
+    outcome: Result = "undecided" if contrast is None else contrast.result
     style = "bold" if method == found.champion else _STYLE[outcome]
     judged = entry.judged
     marked = ("*" if failings(judged) else "") + _MARK[outcome]
@@ -121,6 +128,17 @@ def _against(found: Compared, entry: Entry) -> str:
     metric = found.judged_by
     bounds = interval(metric.change_of((contrast.low, contrast.high)))
     return f"{points(metric.change(contrast.difference))} ({bounds}): {contrast.result}"
+
+
+def _drifts(found: Compared, entry: Entry) -> tuple[str, str]:
+    """Of a method, and of the champion less this one."""
+    contrast = None if entry.budget is None else found.against(entry.method, entry.budget)
+    own = NOTHING if entry.drift is None else f"{_MILLI * entry.drift:.1f}"
+    if contrast is None or contrast.drift is None:
+        return own, NOTHING
+    less = contrast.drift
+    bounds = f"{_MILLI * less.low:+.1f} to {_MILLI * less.high:+.1f}"
+    return own, f"{_MILLI * less.value:+.1f} ({bounds}): {result(less)}"
 
 
 def _kept(entry: Entry) -> str:

@@ -70,8 +70,14 @@ class Settings:
         _ = self.judged
         if self.sampler not in SAMPLERS:
             raise SearchError(f"sampler {self.sampler!r} is not known; expected one of {', '.join(SAMPLERS)}")
-        for name, value in {"trials": self.trials, "finalists": self.finalists, "batch size": self.batch_size}.items():
-            if value < 1:
+        counts: dict[str, int | None] = {
+            "trials": self.trials,
+            "finalists": self.finalists,
+            "batch size": self.batch_size,
+        }
+        counts |= {"limit": self.limit, "test limit": self.test_limit}
+        for name, value in counts.items():
+            if value is not None and value < 1:
                 raise SearchError(f"{name}: expected at least 1, got {value}")
         if self.memory < 0:
             raise SearchError(f"memory: expected 0 or more GB, got {self.memory}")
