@@ -77,3 +77,12 @@ def test_apply_shows_both_transcripts_and_tokens_by_layer(tmp_path: Path) -> Non
     assert "first token" in result.output
     assert "(0-5)" in result.output
     assert "(6-11)" in result.output
+
+
+def test_apply_asks_a_question_where_the_task_does() -> None:
+    arguments = ["apply", "--policy", "reference-qa-0.70", "--device", "cpu", "--question", "Which drink?", str(AUDIO)]
+    asked = CliRunner().invoke(main, [*arguments, "--task", "qa"])
+    assert asked.exit_code == 0, asked.output
+    assert "answer" in asked.output
+    not_asked = CliRunner().invoke(main, arguments)
+    assert "task asr asks no question" in " ".join(not_asked.output.split())

@@ -91,6 +91,21 @@ def files(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.slow
+def test_a_policy_that_more_speech_was_heard_for_stays(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    heard = {"splits": [{"split": "test", "n": 200}]}
+    policy_file = run.parent / "policies" / "reference-asr-0.90.yaml"
+    policy_file.parent.mkdir()
+    MADE_BEFORE.model_copy(update={"measured": heard}).save(policy_file)
+    before = policy_file.read_bytes()
+    outcome = select(asked(run, LOOSER, finalists=2), run)
+    assert "came from another run and 200 utterances" in caplog.text
+    assert policy_file.read_bytes() == before
+    assert outcome.policy_file == outcome.run / "policy.yaml"
+    assert outcome.chosen is not None
+    assert Policy.load(outcome.policy_file) == outcome.chosen
+
+
+@pytest.mark.slow
 def test_a_looser_budget_chooses_among_what_the_search_did_not_decode(
     run: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -127,6 +127,7 @@ def main(ctx: click.Context, /, verbose: bool, resume: str | None, tolerance: fl
 @click.option("--policy", "policy_file", required=True, help="Policy file, or the name of a shipped policy.")
 @model_options
 @task_options
+@click.option("--question", help="Asked about every recording, with --task qa.")
 @click.argument("audio", nargs=-1, required=True, type=PATH)
 def apply(
     policy_file: str,
@@ -138,6 +139,7 @@ def apply(
     verbose: bool,
     task: str,
     prompt: str | None,
+    question: str | None,
     audio: tuple[Path, ...],
 ) -> None:
     """Asks the model about AUDIO files without and with a policy, side by side: transcribes them by default."""
@@ -149,7 +151,7 @@ def apply(
     policy = Policy.load(policy_file)
     loaded = loading.load(model or policy.model.id, device, dtype, attn_implementation, trust_remote_code)
     asked = get(task) if prompt is None else get(task).with_prompt(prompt)
-    for one in side_by_side(loaded, policy, asked.for_model(loaded.speech.architecture), audio):
+    for one in side_by_side(loaded, policy, asked.for_model(loaded.speech.architecture), audio, question):
         table = Table(title=f"{one.audio}  ({one.seconds:.1f} s)", title_justify="left")
         table.add_column("")
         table.add_column("transcript" if asked.transcribes else "answer", ratio=1)

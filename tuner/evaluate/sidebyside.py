@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,6 +11,7 @@ from statistics import median
 from tuner.costs.measure import alternate
 from tuner.data.recordings import recordings
 from tuner.data.utterances import UtteranceSet
+from tuner.errors import DataError
 from tuner.evaluate.evaluator import Evaluator
 from tuner.evaluate.firsttoken import first_token, inputs_of
 from tuner.loading import LoadedModel
@@ -32,16 +33,24 @@ class SideBySide:
     first_token_with: float
 
 
-def side_by_side(loaded: LoadedModel, policy: Policy, task: Task, audio: Sequence[Path]) -> Iterator[SideBySide]:
+def side_by_side(
+    loaded: LoadedModel, policy: Policy, task: Task, audio: Sequence[Path], question: str | None = None
+) -> Iterator[SideBySide]:
     """One result at a time, in the order of `audio`; folders stand for the audio in them.
 
+    Args:
+        question: asked about every recording; without one, the speech asks by itself.
+
     Raises:
-        DataError: a recording that is missing, broken, empty or too long.
+        DataError: a recording that is missing, broken, empty or too long; a question for a task that asks none.
         PolicyError: the policy was made for another model.
     """
     policy.check(loaded.model)
     identity = policy.model_copy(update={"sites": ()})
-    for utterance in recordings(audio):
+    for recording in recordings(audio):
+        utterance = replace(recording, question=question)
+        if question and task.prompt_for(utterance) == task.prompt_for(recording):
+            raise DataError(f"task {task.name} asks no question about what it hears; use --task qa")
         evaluator = Evaluator(loaded, task, UtteranceSet(utterance.id, "", (utterance,)), batch_size=1)
         without = evaluator.evaluate(identity).records[0]
         merged = evaluator.evaluate(policy).records[0]

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
     """Writes the chosen policy, if there is one, to the policies and beside the report; returns where it went too.
 
+    A policy of that name that another run measured on more utterances stays where it is: what few utterances found
+    shall not take the place, and the name, of what many did.
+
     `run` is the name of the run whose trial it is.
     """
     if outcome.chosen is None:
@@ -53,11 +56,12 @@ def write_policy(outcome: Outcome, settings: Settings, run: str) -> Outcome:
             },
         }
     )
-    path = settings.policies / f"{settings.policy_name}.yaml"
+    path, own = settings.policies / f"{settings.policy_name}.yaml", outcome.run / "policy.yaml"
+    policy.save(own)
+    if not _takes_the_place(policy, path, run):
+        return replace(outcome, chosen=policy, policy_file=own)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _tell_replaced(path, run)
     policy.save(path)
-    policy.save(outcome.run / "policy.yaml")
     return replace(outcome, chosen=policy, policy_file=path)
 
 
@@ -72,13 +76,26 @@ def write_front(folder: Path, trials: Sequence[TrialResult], metric: Metric) -> 
         policy.save(folder / f"trial-{trial.number:03}.yaml")
 
 
-def _tell_replaced(path: Path, run: str) -> None:
+def _takes_the_place(policy: Policy, path: Path, run: str) -> bool:
+    """Whether a policy may be written where perhaps there is one; says what becomes of another run's."""
     try:
-        old = Policy.load(path).made_by.get("run", "elsewhere")
+        old = Policy.load(path)
     except PolicyError:
-        return  # nothing is there, or nothing of use
-    if old != run:
-        log.warning("%s came from %s and is replaced; each run keeps its own policy.yaml", path, old)
+        return True  # nothing is there, or nothing of use
+    other, before, now = old.made_by.get("run", "elsewhere"), _utterances(old), _utterances(policy)
+    if other == run:
+        return True
+    if now < before:
+        log.warning("%s came from %s and %d utterances; with %d it is not replaced", path, other, before, now)
+        return False
+    log.warning("%s came from %s and is replaced; each run keeps its own policy.yaml", path, other)
+    return True
+
+
+def _utterances(policy: Policy) -> int:
+    """How many the policy was last measured on."""
+    splits = policy.measured.get("splits") or [{}]
+    return int(splits[-1].get("n", 0))
 
 
 def _measured(judgement: Judgement, baseline: Judgement, metric: Metric) -> dict[str, Any]:
