@@ -33,7 +33,7 @@ class Chosen:
         """Those of the comparison that a plan names; None where it searches.
 
         Raises:
-            SearchError: there is no such comparison, or it is of another model or task.
+            SearchError: there is no such comparison, or it is of another task. (Another model's policies do not apply.)
         """
         if plan.chosen_by is None:
             return None
@@ -41,9 +41,8 @@ class Chosen:
         if not (path / FILE).is_file():
             raise SearchError(f"{path} holds no finished comparison; finish it with tune compare --run {path.name}")
         found = json.loads((path / FILE).read_text(encoding="utf-8"))
-        for what, own in (("model", plan.search.model), ("task", plan.search.judged.name)):
-            if found[what] != own:
-                raise SearchError(f"{path} compared methods for the {what} {found[what]}, not for {own}")
+        if found["task"] != plan.search.judged.name:
+            raise SearchError(f"{path} compared methods for {found['task']}; use --task {found['task']}")
         entries = [Entry.from_json(one) for one in found["entries"]]
         cells = {one.cell: one for one in entries if one.cell is not None}
         return cls(path.name, f"{found['dataset']}/{found['chosen_on']}", found["trials"], cells)

@@ -22,14 +22,14 @@ _TITLES = {False: "merged tokens count once in attention", True: "merged tokens 
 def draw(found: Compared) -> Figure:
     """Change of the metric with its interval, worse being up. Methods that count merged tokens in attention by their
     size have a panel of their own, where there are both kinds; the champion is in both, and presets, which are
-    crosses, are in the other. A method has the same colour and shape in both; within a panel they are moved a little
+    crosses, in the first. A method has the same colour and shape in both; within a panel they are moved a little
     apart."""
     kinds = sorted({method.endswith(PROPORTIONAL) for method in found.methods})
     figure = blank(4.6 + 4.2 * len(kinds), 5.6)
     panels: list[Axes] = list(figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0])
     for axes, kind in zip(panels, kinds, strict=True):
         those = [one for one in found.methods if one == found.champion or one.endswith(PROPORTIONAL) == kind]
-        _panel(axes, found, those, presets=not kind)
+        _panel(axes, found, those, presets=axes is panels[0])
         if len(kinds) > 1:
             axes.set_title(_TITLES[kind], fontsize=9.5, loc="left")
     panels[0].set_ylabel(f"Change in {found.judged_by.title}, points (worse is up)")

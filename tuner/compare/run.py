@@ -84,20 +84,18 @@ def _cells(arena: Arena, chosen: Chosen | None, known: list[Entry], ledger: Path
     done = {one.cell for one in known}
     cells, trials = list(arena.plan.cells()), arena.plan.search.trials
     missing = [cell for cell in cells if cell not in done]
-    if chosen is not None:
-        watcher.stage("measuring", len(cells))
-        watcher.advance(len(cells) - len(missing))
-        for cell in missing:
-            _keep(arena, one_cell.measure(arena, chosen.cells[cell]), known, ledger, watcher)
-            watcher.advance()
-        return
-    if missing:
+    if missing and chosen is None:
         _ = arena.searched, arena.selected, arena.baseline  # their stages first
-    watcher.stage("trials", trials * len(cells))
-    watcher.advance(trials * (len(cells) - len(missing)))
+    name, steps = ("trials", trials) if chosen is None else ("measuring", 1)
+    watcher.stage(name, steps * len(cells))
+    watcher.advance(steps * (len(cells) - len(missing)))
     for cell in missing:
-        entry = one_cell.run(arena, cell, _Trials(watcher), known)
-        watcher.advance(trials - entry.trials)  # of an infeasible budget
+        if chosen is None:
+            entry = one_cell.run(arena, cell, _Trials(watcher), known)
+            watcher.advance(trials - entry.trials)  # of an infeasible budget
+        else:
+            entry = one_cell.measure(arena, chosen.cells[cell])
+            watcher.advance()
         _keep(arena, entry, known, ledger, watcher)
 
 
