@@ -40,7 +40,7 @@ def test_a_search_says_its_stages_and_who_leads() -> None:
         "encoding 8/8",
         "judged first: [a policy] with a name that is longer than a line",
         "trials 0/2",
-        "trials 2/2, best +0.40% at 0.650 prefill_flops",
+        "trials 2/2, best +0.40 points at 0.650 prefill_flops",
     ]
 
 

@@ -7,6 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from tuner.report.facts import points
 from tuner.report.lines import Lines
 from tuner.search.outcome import TrialResult
 from tuner.search.watch import Watcher
@@ -60,9 +61,8 @@ class ProgressWatcher(Watcher):
         """Shows beside the bar which policy leads."""
         self._leader = "nothing within the budget yet"
         if best is not None:
-            self._leader = (
-                f"best {self._metric.change(best.difference):+.2%} at {best.costs[self._cost]:.3f} {self._cost}"
-            )
+            change = points(self._metric.change(best.difference))
+            self._leader = f"best {change} points at {best.costs[self._cost]:.3f} {self._cost}"
         if self._task is not None:
             self._progress.update(self._task, best=self._leader)
 
