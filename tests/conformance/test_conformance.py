@@ -66,13 +66,14 @@ def test_in_half_precision_it_is_as_close_as_rounding_lets_it_be(family: str) ->
     loaded = load(family)
     loaded.model.to(torch.bfloat16)
     case = Case(Speech.of(loaded, UTTERANCES), EVERYTHING)
-    rounding = NUMBERS["rounding"](case).worst
+    # Some processors round a bare model's numbers alike both ways; then their last place is what rounding can change.
+    last_place = torch.finfo(torch.bfloat16).eps * max(float(one.logits.abs().max()) for one in case.alone)
+    rounding = NUMBERS["rounding"](case).worst or last_place
     picks_experts = getattr(case.parts.text_config, "num_experts", None)  # by rounding, so that numbers jump
     for check in ("merging", "decoding"):
         finding = NUMBERS[check](case)
         assert not finding.wrong, check
         assert finding.worst is not None
-        assert rounding is not None
         assert picks_experts or finding.worst <= 4 * rounding, check
 
 
