@@ -64,10 +64,10 @@ def _whole(champion: str, found: Sequence[Contrast]) -> str:
 def _by_drift(champion: str, found: Sequence[Contrast]) -> Iterator[str]:
     asked = [(one, result(one.drift)) for one in found if one.drift is not None]
     if asked:
-        contrasts, results = zip(*asked, strict=True)
+        those, results = zip(*asked, strict=True)
         yield (
             f"By drift, which is smooth and so tells apart what few errors do not: of {len(asked)} comparisons "
-            f"{champion} is {_counted(contrasts, results)}."
+            f"{champion} is {_counted(those, results)}."
         )
 
 
